@@ -1,0 +1,38 @@
+//! The words of Reprise as values and pure rules. Nothing here does IO, and nothing here knows the wire or the database.
+
+mod agent;
+mod error;
+mod ids;
+mod journal;
+mod money;
+mod page;
+mod run;
+mod session;
+mod settings;
+mod text_enum;
+mod time;
+mod trigger;
+mod webhook;
+
+pub use agent::{AgentEvent, AgentResult, AgentResultKind, InitLine, MeteredMessage, SpawnPurpose};
+pub use error::{Code, Error, FieldError, Result};
+pub use ids::{ApiKeyId, DeliveryId, IdError, LeaseId, RunId, SecretId, SessionId, TriggerId, WorkerId};
+pub use journal::{EntryKind, JournalEntry, NoticeCode, OpenBlock, PromptKind, Sequence};
+pub use money::{CostBasis, NanoUsd, Usage};
+pub use page::{Cursor, MAX_PAGE_SIZE, Page, PageRequest};
+pub use run::{
+    Attempt, Billing, Failure, FailureReason, IllegalTransition, Lineage, Requester, RequesterKind, Run, RunEvent, RunFilter, RunKind,
+    RunState, RunStatus, RunWarning, SessionMode, Wait, WaitReason, transition,
+};
+pub use session::{Conversation, Session, SessionFilter, SessionKind, SessionOrder, SessionOrigin, SessionState, SessionStorage};
+pub use settings::{
+    AgentSettings, LimitSettings, RetentionSettings, RuleUnit, SETTING_RULES, SessionSettings, SettingRule, Settings, setting_rules,
+};
+pub use time::UnixMicros;
+pub use trigger::{
+    Action, AgentCli, AgentOptions, AuthorRule, BusyPolicy, Caps, ClaudeOptions, HmacAlgorithm, HmacEncoding, HmacProfile, OnInterrupt,
+    RetryPolicy, RunLimits, Secret, Trigger, TriggerFilter, TriggerSpec, Workspace,
+};
+pub use webhook::{
+    Actor, ActorKind, Delivery, DeliveryFilter, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Event, Header, Source,
+};
