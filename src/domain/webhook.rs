@@ -66,8 +66,8 @@ text_enum! {
         FilterFailed = "filter_failed",
         /// The start rule said no, and its thread has no conversation.
         NoSessionToContinue = "no_session_to_continue",
-        /// The start rule failed on this payload.
-        StartFailed = "start_failed",
+        /// The start rule said no, and the event has no thread.
+        StartFalse = "start_false",
         /// The thread key failed on this payload.
         ThreadKeyFailed = "thread_key_failed",
         /// The author is denied, or not among the allowed.

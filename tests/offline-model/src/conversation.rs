@@ -49,27 +49,17 @@ impl Conversation {
     pub(crate) fn of(body: &Value) -> Self {
         let messages: Vec<Message> = array(body, "messages").iter().map(message_of).collect();
         let turn = turn_start(&messages);
-        let mut carried = Vec::new();
-        let mut asked = Vec::new();
-        let opening = messages[turn..].iter().take_while(|m| m.role != "assistant");
-        for message in opening.filter(|m| m.role == "user") {
-            for block in &message.blocks {
-                let Block::Text(text) = block else { continue };
-                let trimmed = text.trim_start();
-                if trimmed.starts_with(SUMMARY_START) {
-                    carried.push(text.clone());
-                } else if !trimmed.starts_with("<local-command-") && !trimmed.starts_with("<command-name>") {
-                    asked.push(without_reminders(text));
-                }
-            }
-        }
+        let opening = &messages[turn..opening_end(&messages, turn)];
+        let carried = opening.iter().flat_map(texts_of).filter(|t| is_summary(t)).map(str::to_owned).collect();
+        let asked: Vec<String> = opening.iter().flat_map(asked_in).collect();
         let prompt = asked.join("\n").trim().to_owned();
         Self { messages, turn, carried, prompt }
     }
 
     /// The turn's tool results so far, in order.
     pub(crate) fn tool_results(&self) -> Vec<(&str, bool)> {
-        let blocks = self.messages[self.turn..].iter().flat_map(|m| &m.blocks);
+        let after = opening_end(&self.messages, self.turn);
+        let blocks = self.messages[after..].iter().flat_map(|m| &m.blocks);
         blocks
             .filter_map(|b| match b {
                 Block::ToolResult { text, is_error } => Some((text.as_str(), *is_error)),
@@ -80,15 +70,9 @@ impl Conversation {
 
     /// What the model said in earlier turns, and what a summary kept of it. Newest last.
     pub(crate) fn remembered(&self) -> impl DoubleEndedIterator<Item = &str> {
-        let said = self.messages[..self.turn].iter().filter(|m| {
-            m.role == "assistant" || m.blocks.iter().any(|b| matches!(b, Block::Text(t) if t.trim_start().starts_with(SUMMARY_START)))
-        });
-        said.flat_map(|m| &m.blocks)
-            .filter_map(|b| match b {
-                Block::Text(text) => Some(text.as_str()),
-                Block::ToolUse(_) | Block::ToolResult { .. } => None,
-            })
-            .chain(self.carried.iter().map(String::as_str))
+        let earlier = self.messages[..self.turn].iter();
+        let said = earlier.flat_map(|m| texts_of(m).filter(|t| m.role == "assistant" || is_summary(t)));
+        said.chain(self.carried.iter().map(String::as_str))
     }
 
     /// Whether `literal` stands anywhere before the present turn.
@@ -102,9 +86,7 @@ impl Conversation {
 
     /// Number of user turns before this one.
     pub(crate) fn turns_before(&self) -> usize {
-        let earlier = &self.messages[..self.turn];
-        let text = |m: &&Message| m.role == "user" && m.blocks.iter().any(|b| matches!(b, Block::Text(_)));
-        earlier.iter().filter(text).count()
+        self.messages[..self.turn].iter().filter(|m| !asked_in(m).is_empty()).count()
     }
 
     /// All texts of all messages, each under its role.
@@ -141,22 +123,49 @@ pub(crate) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The turn begins after the last assistant message that was not waiting for a tool.
+/// The turn begins with the last messages that hold words of the user, not only tool results.
 fn turn_start(messages: &[Message]) -> usize {
-    let mut start = messages.len();
-    while start > 0 {
-        let group = messages[..start].iter().rposition(|m| m.role == "assistant").map_or(0, |at| at + 1);
-        let continues = messages[group..start].iter().flat_map(|m| &m.blocks).any(|b| matches!(b, Block::ToolResult { .. }));
-        if group == 0 || !continues {
-            return group;
+    let mut end = messages.len();
+    while end > 0 {
+        let start = messages[..end].iter().rposition(|m| m.role == "assistant").map_or(0, |at| at + 1);
+        let group = &messages[start..end];
+        let results = group.iter().flat_map(|m| &m.blocks).any(|b| matches!(b, Block::ToolResult { .. }));
+        if start == 0 || !results || group.iter().any(|m| !asked_in(m).is_empty()) {
+            return start;
         }
         // Step over the replies that asked for the tools.
-        start = group;
-        while start > 0 && messages[start - 1].role == "assistant" {
-            start -= 1;
+        end = start;
+        while end > 0 && messages[end - 1].role == "assistant" {
+            end -= 1;
         }
     }
     0
+}
+
+/// Where the turn's own first messages end and the model's replies begin.
+fn opening_end(messages: &[Message], turn: usize) -> usize {
+    messages[turn..].iter().position(|m| m.role == "assistant").map_or(messages.len(), |at| turn + at)
+}
+
+fn texts_of(message: &Message) -> impl DoubleEndedIterator<Item = &str> {
+    message.blocks.iter().filter_map(|b| match b {
+        Block::Text(text) => Some(text.as_str()),
+        Block::ToolUse(_) | Block::ToolResult { .. } => None,
+    })
+}
+
+fn is_summary(text: &str) -> bool {
+    text.trim_start().starts_with(SUMMARY_START)
+}
+
+/// The user's own words in a message: no summary, no record of a local command, no note of the CLI.
+fn asked_in(message: &Message) -> Vec<String> {
+    if message.role != "user" {
+        return Vec::new();
+    }
+    let notes = ["<local-command-", "<command-name>", "[Request interrupted by user"];
+    let words = texts_of(message).filter(|t| !is_summary(t)).map(|t| without_reminders(t).trim().to_owned());
+    words.filter(|t| !t.is_empty() && !notes.iter().any(|n| t.starts_with(n))).collect()
 }
 
 fn message_of(raw: &Value) -> Message {

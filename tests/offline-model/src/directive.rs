@@ -25,9 +25,9 @@ pub(crate) fn parse(text: &str) -> Vec<Directive> {
         if name.is_empty() {
             continue;
         }
-        if after.starts_with("]]") {
+        if let Some(next) = after.strip_prefix("]]") {
             found.push(Directive { name: name.to_owned(), value: String::new() });
-            rest = &after[2..];
+            rest = next;
         } else if let Some(body) = after.strip_prefix(':')
             && let Some((value, used)) = value_of(body)
         {

@@ -1,0 +1,2 @@
+//! The database: entities and queries. Domain values in, domain values out.
+pub(crate) mod entity;
