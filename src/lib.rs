@@ -6,6 +6,14 @@
 //!
 //! ARCHITECTURE.md is the map.
 
+pub mod agent;
 pub mod domain;
+pub mod intake;
+pub mod journal;
+pub mod metrics;
+pub mod prompt;
+pub mod proto;
 pub mod queue;
-mod store;
+pub mod secrets;
+pub mod settings;
+pub mod store;
