@@ -1,6 +1,8 @@
 //! The journal of runs: persist, then publish. A reader subscribes, replays from its sequence, then follows; on lag it
 //! reads again. A slow reader costs the run nothing.
 
+pub(crate) use crate::store::chunk;
+
 use std::sync::Arc;
 
 use futures::Stream;

@@ -1,5 +1,6 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
+pub(crate) mod chunk;
 pub(crate) mod entity;
 
 use std::path::PathBuf;
