@@ -1,1 +1,4 @@
+//! The integration tests: the real binary on a real socket, with a real database and real child processes.
 
+mod architecture;
+mod support;

@@ -41,7 +41,11 @@ pub(crate) fn streamed(answer: &Answer, model: &str, usage: Usage) -> Response {
                 }
                 Some((Ok(bytes), steps))
             }
-            Step::Break => Some((Err(std::io::Error::other("cut")), steps)),
+            Step::Break => {
+                // What was sent must reach the reader first, or nothing would have been cut.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Some((Err(std::io::Error::other("cut")), steps))
+            }
         }
     });
     ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")], Body::from_stream(events)).into_response()

@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make demo` shows the main job, `make test` runs every test.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+TOOLS := .tools
+CARGO ?= cargo
+BUF := $(TOOLS)/buf/node_modules/.bin/buf
+
+.PHONY: help demo demo-start demo-clean test test-rust lint generate bench run tools clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## a signed webhook starts Claude, a second one continues its session; leaves the server up
+	@bash demo/demo.sh
+
+demo-start: ## starts the demo's server again
+	@bash demo/demo.sh start
+
+demo-clean: ## removes everything the demo left
+	@bash demo/demo.sh clean
+
+test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
+	@bash tests/run.sh
+
+lint: ## format, clippy, documentation, contract, spelling
+	@bash tests/lint.sh
+
+bench: ## speed and memory, each figure beside its limit
+	@$(CARGO) build --release --quiet --bin reprise -p reprise -p fake-claude
+	@$(CARGO) run --release --quiet -p bench
+
+run: ## the server, with data in ./data
+	$(CARGO) run --release -- serve
+
+$(BUF): tests/tools/buf/package.json tests/tools/buf/package-lock.json
+	@mkdir -p $(TOOLS)/buf && cp tests/tools/buf/package*.json $(TOOLS)/buf/ && npm ci --prefix $(TOOLS)/buf --silent && touch $@
+
+clean: ## build products and tools
+	rm -rf target $(TOOLS)

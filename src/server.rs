@@ -1,0 +1,110 @@
+//! One listener for everything: gRPC, gRPC-web with CORS, webhooks, health, reflection and metrics, plain or over TLS.
+
+mod connection;
+mod routes;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use routes::{Parts, router};
+
+use crate::domain::{Error, Result};
+
+/// Where the server listens, and how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How senders and browsers reach this server; empty: `http://` and the listening address.
+    pub public_url: String,
+    /// Origins besides our own whose pages may call over gRPC-web.
+    pub cors_origins: Vec<String>,
+    /// Connections at once; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long open requests and live runs may take to end when the server stops, in seconds.
+    pub drain_timeout_seconds: u64,
+    /// PEM files; absent: plain HTTP.
+    pub tls: Option<TlsConfig>,
+}
+
+/// The server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificate chain, PEM.
+    pub certificate_file: PathBuf,
+    /// Private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// A bound listener that does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: Config,
+    tls: Option<connection::Tls>,
+}
+
+impl Server {
+    /// Binds the address and reads the certificate.
+    ///
+    /// # Errors
+    /// The address is taken or not ours, or a PEM file cannot be used; the message names it.
+    pub async fn bind(config: Config) -> Result<Self> {
+        let tls = config.tls.as_ref().map(connection::Tls::load).transpose()?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| Error::field("server.listen", format!("cannot listen on {}: {error}", config.listen)))?;
+        let address = listener.local_addr().map_err(Error::internal)?;
+        Ok(Self { listener, address, config, tls })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How senders and browsers reach it, without a slash at the end.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        if !self.config.public_url.is_empty() {
+            return self.config.public_url.trim_end_matches('/').to_owned();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Serves until `stop`, then lets open requests end, for `drain_timeout` at most.
+    ///
+    /// # Errors
+    /// The listener failed for good.
+    pub async fn serve(self, app: Router, stop: CancellationToken) -> Result<()> {
+        let incoming = connection::accept(self.listener, self.tls, self.config.max_connections, stop.clone());
+        let serving = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .http2_max_header_list_size(Some(16 * 1024))
+            .max_concurrent_streams(Some(200))
+            .add_routes(Routes::from(app))
+            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        let drain = async {
+            stop.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(self.config.drain_timeout_seconds)).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(Error::internal),
+            () = drain => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A server as its users have it: the real binary, its own data directory, a free port.
+
+pub(crate) mod claude;
+pub(crate) mod client;
+pub(crate) mod hook;
+pub(crate) mod model;
+pub(crate) mod server;

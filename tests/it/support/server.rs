@@ -1,0 +1,175 @@
+//! Starting, killing and stopping the real server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// The admin key of every test server.
+pub(crate) const KEY: &str = "rk_test_0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// How a test server is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// The agent's executable.
+    pub(crate) claude: PathBuf,
+    /// More lines of TOML.
+    pub(crate) config: String,
+    /// Variables of the agent.
+    pub(crate) agent_env: Vec<(String, String)>,
+    /// `sqlite:…` unless another database is wanted.
+    pub(crate) database: Option<String>,
+}
+
+impl Setup {
+    /// With the test double as its agent.
+    pub(crate) fn fake() -> Self {
+        Self { claude: fake_claude(), config: String::new(), agent_env: Vec::new(), database: None }
+    }
+
+    /// With the real agent against this model.
+    pub(crate) fn real(claude: PathBuf, model_url: &str) -> Self {
+        let env = [("ANTHROPIC_BASE_URL", model_url), ("ANTHROPIC_API_KEY", "sk-test-key-of-nobody")];
+        Self { claude, agent_env: env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), ..Self::fake() }
+    }
+
+    /// The same with more configuration.
+    pub(crate) fn with(mut self, toml: &str) -> Self {
+        self.config.push_str(toml);
+        self.config.push('\n');
+        self
+    }
+
+    /// Starts a server in a new directory.
+    pub(crate) fn start(self) -> Server {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut server = Server { dir, setup: self, child: None, url: String::new() };
+        server.start();
+        server
+    }
+}
+
+/// The test double, built beside this test.
+pub(crate) fn fake_claude() -> PathBuf {
+    let beside = PathBuf::from(env!("CARGO_BIN_EXE_reprise")).with_file_name("fake-claude");
+    assert!(beside.exists(), "build the workspace first: cargo build --workspace");
+    beside
+}
+
+/// The real agent, where the test run fetched it.
+pub(crate) fn real_claude() -> Option<PathBuf> {
+    let path = std::env::var_os("REPRISE_TEST_CLAUDE").map(PathBuf::from).filter(|path| path.exists());
+    assert!(path.is_some() || std::env::var("CI").is_err(), "REPRISE_TEST_CLAUDE is not set: under CI the real agent is not optional");
+    path
+}
+
+/// A server as its users have it. Ends with the test.
+#[derive(Debug)]
+pub(crate) struct Server {
+    dir: TempDir,
+    setup: Setup,
+    child: Option<Child>,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+}
+
+impl Server {
+    /// Starts it (again) on the same data.
+    pub(crate) fn start(&mut self) {
+        let _gone = fs::remove_file(self.data().join("address"));
+        let config = self.dir.path().join("reprise.toml");
+        fs::write(&config, &self.setup.config).expect("written");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).expect("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&config)
+            .arg("--data-dir")
+            .arg(self.data())
+            .env("REPRISE__AUTH__ADMIN_KEY", KEY)
+            .env("REPRISE__AGENT__CLAUDE__COMMAND", &self.setup.claude)
+            .env("REPRISE__AGENT__CLAUDE__ENV__FAKE_CLAUDE_JOURNAL", self.journal_path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log);
+        if let Some(database) = &self.setup.database {
+            command.env("REPRISE__DATABASE__URL", database);
+        }
+        for (name, value) in &self.setup.agent_env {
+            command.env(format!("REPRISE__AGENT__CLAUDE__ENV__{name}"), value);
+        }
+        self.child = Some(command.spawn().expect("the server starts"));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(30) {
+            if let Ok(url) = fs::read_to_string(self.data().join("address"))
+                && !url.is_empty()
+            {
+                self.url = url.trim().to_owned();
+                return;
+            }
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                panic!("the server ended with {status}:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the server was not ready in 30 s:\n{}", self.log());
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.as_ref().map_or(0, |child| child.id().try_into().expect("a pid"))
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// Ends it as an operator would, and waits.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _gone = kill(Pid::from_raw(child.id().try_into().expect("a pid")), Signal::SIGTERM);
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Its temporary directory, for a test's own files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What the test double wrote about its starts and ends.
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.dir.path().join("fake-claude.jsonl")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- server log ---\n{}", self.log());
+        }
+        self.kill();
+    }
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Every linter, at exact versions. One that cannot be had on this machine is named, never silently left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+failed=0
+skip() { printf 'SKIPPED %s: %s\n' "$1" "$2"; }
+
+step "format"
+cargo fmt --all --check || failed=1
+
+step "clippy"
+cargo clippy --workspace --all-targets --quiet -- -D warnings || failed=1
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet || failed=1
+
+step "contract (buf)"
+if command -v npm >/dev/null; then
+    make --silent .tools/buf/node_modules/.bin/buf
+    buf=.tools/buf/node_modules/.bin/buf
+    "$buf" lint || failed=1
+    "$buf" format --diff --exit-code >/dev/null || { echo "proto files are not formatted: run buf format -w"; failed=1; }
+    # The contract may only grow against what main has; on main itself, against the commit before.
+    base=$(git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet HEAD~1 || true)
+    if [ -n "$base" ] && git cat-file -e "$base:proto/reprise/v1/run.proto" 2>/dev/null; then
+        "$buf" breaking --against ".git#ref=$base" || failed=1
+    else
+        echo "breaking: no earlier contract to compare with"
+    fi
+else
+    skip "buf lint, buf breaking" "npm is not installed"
+fi
+
+step "spelling (typos)"
+if command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1; then
+    [ -x .tools/typos/bin/typos ] || { python3 -m venv .tools/typos && .tools/typos/bin/pip install --quiet typos==1.52.0; }
+    .tools/typos/bin/typos || failed=1
+else
+    skip "typos" "python3 with venv is not installed"
+fi
+
+if [ "$failed" -ne 0 ]; then
+    echo
+    echo "lint failed"
+    exit 1
+fi
+echo
+echo "lint passed"

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Every test: Rust on SQLite, the same on PostgreSQL, the real Claude Code against the offline model, grpcurl, the demo.
+# What a test needs is fetched into .tools at an exact version; servers are started on loopback and ended here.
+# What cannot be had is named at the end; under CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .tools/bin
+skipped=()
+step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
+
+step "Claude Code"
+if sh tests/tools/claude.sh .tools/claude >.tools/claude.log 2>&1; then
+    export REPRISE_TEST_CLAUDE="$PWD/.tools/claude/bin/claude"
+    "$REPRISE_TEST_CLAUDE" --version
+else
+    tail -n 5 .tools/claude.log
+    skipped+=("real Claude Code: it could not be fetched")
+fi
+
+step "grpcurl"
+if [ ! -x .tools/bin/grpcurl ] && command -v go >/dev/null; then
+    GOBIN="$PWD/.tools/bin" GOFLAGS=-mod=mod go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3 || true
+fi
+if [ -x .tools/bin/grpcurl ]; then
+    export REPRISE_TEST_GRPCURL="$PWD/.tools/bin/grpcurl"
+    "$REPRISE_TEST_GRPCURL" --version 2>&1 | head -1
+else
+    skipped+=("grpcurl: no Go to build it with")
+fi
+
+step "PostgreSQL"
+# shellcheck source=tests/postgres.sh
+. tests/postgres.sh
+if start_postgres; then
+    trap stop_postgres EXIT
+    export REPRISE_TEST_DATABASE_URL="$POSTGRES_URL"
+    echo "started on loopback for the tests"
+else
+    skipped+=("PostgreSQL: its server is not installed and could not be")
+fi
+
+step "build"
+cargo build --workspace --all-targets --quiet
+
+step "Rust"
+cargo test --workspace --quiet -- --test-threads="${REPRISE_TEST_THREADS:-2}"
+
+step "demo"
+if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then
+    make --silent demo DEMO_ONCE=1 DEMO_DIR="$(mktemp -d)/demo" | cat
+else
+    skipped+=("demo: it needs the real Claude Code")
+fi
+
+printf '\n'
+if [ "${#skipped[@]}" -gt 0 ]; then
+    printf 'SKIPPED %s\n' "${skipped[@]}"
+    [ "${CI:-}" != true ] || { echo "under CI=true a skip is a failure"; exit 1; }
+fi
+echo "all tests passed"
