@@ -1,6 +1,7 @@
 //! The journal of runs: persist, then publish. A reader subscribes, replays from its sequence, then follows; on lag it
 //! reads again. A slow reader costs the run nothing.
 
+#[expect(unused_imports, reason = "the queue writes the last entry")]
 pub(crate) use crate::store::chunk;
 
 use std::sync::Arc;
