@@ -1,0 +1,11 @@
+//! The runner: claims runs and works on them, each as an agent process that is watched to its end.
+
+mod config;
+mod kill;
+mod lines;
+mod process;
+mod version;
+pub mod watchdog;
+
+pub use config::{ClaudeConfig, Config, Setup};
+pub use version::{Found, OLDEST_CLAUDE, Probe};
