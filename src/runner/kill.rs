@@ -12,14 +12,14 @@ use nix::unistd::{Pid, getpgrp};
 use crate::domain::{RunId, WorkerId};
 
 /// The environment variable that marks every process of a run.
-pub const MARK: &str = "REPRISE_RUN";
+pub(super) const MARK: &str = "REPRISE_RUN";
 
 const PAUSE: Duration = Duration::from_millis(10);
 const MAX_PASSES: usize = 500;
 
 /// What a process must bear to be meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub(super) enum Mark {
     /// All runs of one boot of one server.
     Worker(String),
     /// One run.
@@ -29,29 +29,29 @@ pub enum Mark {
 impl Mark {
     /// The mark of one run under one boot.
     #[must_use]
-    pub fn run(worker: WorkerId, run: RunId) -> Self {
+    pub(super) fn run(worker: WorkerId, run: RunId) -> Self {
         Self::Run(format!("{worker}.{run}"))
     }
 
     /// The variable's value in the environment of such processes.
     #[must_use]
-    pub fn value(&self) -> &str {
+    pub(super) fn value(&self) -> &str {
         let (Self::Worker(value) | Self::Run(value)) = self;
         value
     }
 
     fn is_in(&self, environment: &[u8]) -> bool {
-        environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")).any(|value| {
-            match self {
+        environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")).any(
+            |value| match self {
                 Self::Run(run) => value == run.as_bytes(),
                 Self::Worker(worker) => value.strip_prefix(worker.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'.')),
-            }
-        })
+            },
+        )
     }
 }
 
 /// Asks a process to stop; one that is gone is fine.
-pub fn interrupt(pid: i32) {
+pub(super) fn interrupt(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
 }
 
@@ -60,7 +60,7 @@ pub fn interrupt(pid: i32) {
 ///
 /// `root` must not be reaped yet: the number of a reaped process may be somebody else's.
 #[must_use]
-pub fn sweep(marks: &[Mark], root: Option<i32>) -> usize {
+pub(super) fn sweep(marks: &[Mark], root: Option<i32>) -> usize {
     let own_group = getpgrp().as_raw();
     // Identity is number and start: a number alone may be given again between two looks.
     let mut known: BTreeSet<(i32, u64)> = BTreeSet::new();
@@ -140,7 +140,8 @@ impl Table {
     /// Every descendant of these, to any depth.
     fn below(&self, roots: &BTreeSet<(i32, u64)>) -> BTreeSet<(i32, u64)> {
         let mut found = BTreeSet::new();
-        let mut open: Vec<i32> = roots.iter().filter(|identity| self.identity(identity.0) == Some(**identity)).map(|(pid, _)| *pid).collect();
+        let mut open: Vec<i32> =
+            roots.iter().filter(|identity| self.identity(identity.0) == Some(**identity)).map(|(pid, _)| *pid).collect();
         while let Some(parent) = open.pop() {
             for child in self.0.values().filter(|process| process.parent == parent) {
                 if found.insert((child.pid, child.start)) {
@@ -173,7 +174,9 @@ mod tests {
         Table::read()
             .0
             .values()
-            .filter(|process| !process.zombie && std::fs::read_to_string(format!("/proc/{}/cmdline", process.pid)).is_ok_and(|text| text == line))
+            .filter(|process| {
+                !process.zombie && std::fs::read_to_string(format!("/proc/{}/cmdline", process.pid)).is_ok_and(|text| text == line)
+            })
             .count()
     }
 

@@ -79,10 +79,16 @@ fn failure(error: &io::Error, executable: &Path, directory: &Path) -> Failure {
         return Failure::new(Reason::WorkspaceFailed, format!("the working directory `{}` is not there", directory.display()));
     }
     match error.kind() {
-        io::ErrorKind::NotFound if executable.exists() => Failure::new(Reason::AgentMissing, format!("the interpreter that `{name}` names is not there")),
+        io::ErrorKind::NotFound if executable.exists() => {
+            Failure::new(Reason::AgentMissing, format!("the interpreter that `{name}` names is not there"))
+        }
         io::ErrorKind::NotFound => Failure::new(Reason::AgentMissing, format!("`{name}` is not there")),
-        io::ErrorKind::PermissionDenied => Failure::new(Reason::AgentMissing, format!("`{name}` may not be executed, or `{}` not be entered", directory.display())),
-        io::ErrorKind::ArgumentListTooLong => Failure::new(Reason::AgentStartFailed, format!("the arguments and environment of `{name}` are larger than the system takes")),
+        io::ErrorKind::PermissionDenied => {
+            Failure::new(Reason::AgentMissing, format!("`{name}` may not be executed, or `{}` not be entered", directory.display()))
+        }
+        io::ErrorKind::ArgumentListTooLong => {
+            Failure::new(Reason::AgentStartFailed, format!("the arguments and environment of `{name}` are larger than the system takes"))
+        }
         _ => Failure::new(Reason::AgentStartFailed, format!("`{name}` did not start: {error}")),
     }
 }
@@ -102,7 +108,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_environment_is_exact_and_the_session_its_own() {
-        let mut process = start(&shell("tr '\\0' '\\n' < /proc/self/environ; echo; ps -o sid= -p $$; echo $$; cat; exit 7")).expect("started");
+        let mut process =
+            start(&shell("tr '\\0' '\\n' < /proc/self/environ; echo; ps -o sid= -p $$; echo $$; cat; exit 7")).expect("started");
         let stdin = process.stdin.take().expect("piped");
         give(stdin, "the prompt").await;
         let mut lines = Vec::new();

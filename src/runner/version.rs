@@ -68,7 +68,9 @@ fn resolve(command: &str, path: &str) -> Result<PathBuf, Failure> {
         let path = PathBuf::from(command);
         return match path.metadata() {
             Err(error) => Err(missing(format!("`{command}` cannot be used: {error}"))),
-            Ok(_) if executable(&path) => std::path::absolute(&path).map_err(|error| missing(format!("`{command}` cannot be used: {error}"))),
+            Ok(_) if executable(&path) => {
+                std::path::absolute(&path).map_err(|error| missing(format!("`{command}` cannot be used: {error}")))
+            }
             Ok(_) => Err(missing(format!("`{command}` is not an executable file"))),
         };
     }
@@ -102,7 +104,8 @@ mod tests {
 
     fn script(directory: &Path, version: &str) -> Setup {
         let path = directory.join("claude");
-        std::fs::write(&path, format!("#!/bin/sh\necho x >> {}\necho '{version} (Claude Code)'\n", directory.join("asked").display())).expect("written");
+        std::fs::write(&path, format!("#!/bin/sh\necho x >> {}\necho '{version} (Claude Code)'\n", directory.join("asked").display()))
+            .expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("made executable");
         let mut setup = Setup { data_dir: directory.to_owned(), ..Setup::default() };
         setup.claude.command = path.display().to_string();

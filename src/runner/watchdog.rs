@@ -53,7 +53,8 @@ impl Watchdog {
             command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         });
         let started = command.wrap(ProcessSession).spawn();
-        let mut child = started.map_err(|error| Error::internal(format!("the watchdog `{}` did not start: {error}", exe.display())))?.into_inner();
+        let mut child =
+            started.map_err(|error| Error::internal(format!("the watchdog `{}` did not start: {error}", exe.display())))?.into_inner();
         let pipe = child.stdin().take();
         Ok(Self { child, pipe })
     }
