@@ -1,4 +1,13 @@
 //! The integration tests: the real binary on a real socket, with a real database and real child processes.
 
 mod architecture;
+mod contract;
+mod crash;
+mod failures;
+mod hooks;
+mod migrations;
+mod real_claude;
+mod sessions;
 mod support;
+mod threads;
+mod watch;

@@ -77,7 +77,8 @@ fn open(args: &Args, id: String) -> Result<Session, Refusal> {
         }
         return Ok(session);
     }
-    let usage = "Error: --resume requires a valid session ID or session title when used with --print. Usage: claude -p --resume <session-id|title>";
+    let usage =
+        "Error: --resume requires a valid session ID or session title when used with --print. Usage: claude -p --resume <session-id|title>";
     if id.is_empty() {
         return Err(Refusal { text: usage.to_owned(), line: true });
     }
@@ -115,7 +116,10 @@ fn read_prompt(args: &Args) -> Result<String, String> {
         (false, false) => format!("{words}\n{piped}"),
     };
     if prompt.trim().is_empty() {
-        return Err("Error: Input contained only whitespace. Provide a prompt with text through stdin or as a prompt argument when using --print".to_owned());
+        return Err(
+            "Error: Input contained only whitespace. Provide a prompt with text through stdin or as a prompt argument when using --print"
+                .to_owned(),
+        );
     }
     Ok(prompt)
 }

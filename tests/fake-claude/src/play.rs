@@ -272,7 +272,10 @@ impl Turn<'_> {
         let (kind, text) = match status {
             401 => ("authentication_failed", format!("Failed to authenticate. API Error: {status} fake error")),
             429 => ("rate_limit", format!("API Error: Request rejected ({status}) fake error")),
-            529 => ("server_error", "API Error: Repeated 529 Overloaded errors. The API is at capacity — this is usually temporary.".to_owned()),
+            529 => (
+                "server_error",
+                "API Error: Repeated 529 Overloaded errors. The API is at capacity — this is usually temporary.".to_owned(),
+            ),
             500.. => ("server_error", format!("API Error: {status} fake error")),
             _ => ("unknown", format!("API Error: {status} fake error")),
         };
@@ -282,8 +285,12 @@ impl Turn<'_> {
             let reason = if status == 529 { "overloaded" } else { kind };
             for attempt in 1..=retries {
                 // The real CLI waits here; a double that waits makes slow tests.
-                self.shared.line(&lines::system(id, "api_retry", &json!({"attempt": attempt, "max_retries": retries,
-                    "retry_delay_ms": 500, "error_status": status, "error": reason})));
+                self.shared.line(&lines::system(
+                    id,
+                    "api_retry",
+                    &json!({"attempt": attempt, "max_retries": retries,
+                    "retry_delay_ms": 500, "error_status": status, "error": reason}),
+                ));
             }
         }
         let more = json!({"error": kind, "is_api_error_message": true, "api_error_status": status});

@@ -74,9 +74,8 @@ impl PrefixCache {
         let total = edges.last().map_or(0, |e| tokens(e.chars));
         let marks: Vec<usize> = (0..edges.len()).filter(|&i| edges[i].mark.is_some()).collect();
         self.kept.retain(|_, k| k.until > now);
-        let hit = marks.iter().rev().find_map(|&m| {
-            (m.saturating_sub(LOOK_BACK)..=m).rev().find(|&i| self.kept.contains_key(&edges[i].hash))
-        });
+        let hit =
+            marks.iter().rev().find_map(|&m| (m.saturating_sub(LOOK_BACK)..=m).rev().find(|&i| self.kept.contains_key(&edges[i].hash)));
         let mut usage = Usage { read: hit.map_or(0, |i| tokens(edges[i].chars)), ..Usage::default() };
         if let Some(kept) = hit.and_then(|i| self.kept.get_mut(&edges[i].hash)) {
             kept.until = now + kept.life;

@@ -18,9 +18,7 @@ pub(crate) fn parse(text: &str) -> Vec<Directive> {
     let mut rest = text;
     while let Some(start) = rest.find("[[") {
         rest = &rest[start + 2..];
-        let name_end = rest
-            .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'))
-            .unwrap_or(rest.len());
+        let name_end = rest.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')).unwrap_or(rest.len());
         let (name, after) = rest.split_at(name_end);
         if name.is_empty() {
             continue;

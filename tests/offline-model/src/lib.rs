@@ -106,10 +106,14 @@ fn bill(app: &App, body: &Value, answer: &reviewer::Answer) -> Usage {
         let mut cache = app.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.bill(body, Instant::now())
     };
-    let chars: usize = answer.parts.iter().map(|p| match p {
-        Part::Text(text) | Part::Thinking(text) => text.chars().count(),
-        Part::Tool { name, input } => name.len() + input.to_string().chars().count(),
-    }).sum();
+    let chars: usize = answer
+        .parts
+        .iter()
+        .map(|p| match p {
+            Part::Text(text) | Part::Thinking(text) => text.chars().count(),
+            Part::Tool { name, input } => name.len() + input.to_string().chars().count(),
+        })
+        .sum();
     usage.output = billing::tokens(chars as u64).max(1);
     if let Some((input, output)) = answer.usage {
         usage = Usage { input, output, ..Usage::default() };

@@ -199,9 +199,7 @@ fn is_summary_request(prompt: &str) -> bool {
 
 fn is_question(prompt: &str) -> bool {
     let lower = prompt.to_lowercase();
-    ["what was the code word", "which was the code word", "which ideas did you reject", "do you remember"]
-        .iter()
-        .any(|q| lower.contains(q))
+    ["what was the code word", "which was the code word", "which ideas did you reject", "do you remember"].iter().any(|q| lower.contains(q))
 }
 
 fn is_review(prompt: &str) -> bool {
