@@ -217,6 +217,9 @@ impl Turn<'_> {
             for piece in chars.chunks(chars.len().div_ceil(8).max(1)) {
                 let piece: String = piece.iter().collect();
                 self.event(&json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}));
+                if let Some(pause) = self.script.number::<u64>("partial") {
+                    std::thread::sleep(Duration::from_millis(pause));
+                }
             }
             // The whole block comes before its end.
             self.shared.line(&line);
