@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod prompt;
 pub mod proto;
 pub mod queue;
+pub mod rpc;
 pub mod runner;
 pub mod secrets;
 pub mod settings;
