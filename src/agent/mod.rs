@@ -1,5 +1,7 @@
 //! Agent CLIs, one file each: how to start one and what its lines mean. Pure: no process is started here.
 
+mod claude;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,11 +35,29 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// A short hash of its rules: part of a session's fingerprint.
+    /// A short hash of its rules: part of a session's fingerprint. The description and the folder of the MCP file are
+    /// left out, since neither changes what a run may do.
     #[must_use]
     pub fn rules_hash(&self) -> String {
-        todo!()
+        let mcp = self.mcp_config.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
+        let rules = serde_json::json!([self.restricted, self.permission_mode, self.tools, self.allowed_tools, self.env, mcp]);
+        format!("{:016x}", fnv1a(rules.to_string().as_bytes()))
     }
+}
+
+/// What a conversation must fit to be continued: the CLI and its flags, the profile and its rules, the kind of workspace.
+/// No path, model or version: a session may move and be upgraded.
+#[must_use]
+pub fn fingerprint(cli: &AgentCli, profile_name: &str, profile: &Profile, workspace_kind: &str) -> String {
+    let flags = match cli {
+        AgentCli::Claude(_) => claude::FLAG_SET,
+    };
+    format!("{}/{flags} {profile_name}/{} {workspace_kind}", cli.name(), profile.rules_hash())
+}
+
+/// FNV-1a: the same on every machine and in every release, unlike the standard library's hasher.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// One process to start.
@@ -61,43 +81,107 @@ pub struct SpawnPlan {
     pub add_dirs: Vec<PathBuf>,
 }
 
-/// Arguments of the CLI for a plan, without the executable.
+/// Arguments of the CLI for a plan, without the executable. None of them is free text: the prompt goes in by standard input.
 #[must_use]
 pub fn arguments(cli: &AgentCli, plan: &SpawnPlan) -> Vec<String> {
-    let _ = (cli, plan);
-    todo!()
+    match cli {
+        AgentCli::Claude(_) => claude::arguments(plan),
+    }
 }
 
 /// Environment that every spawn of this CLI gets beside what the config gives.
 #[must_use]
 pub fn environment(cli: &AgentCli, max_retries: u32, api_timeout: Option<Duration>) -> BTreeMap<String, String> {
-    let _ = (cli, max_retries, api_timeout);
-    todo!()
-}
-
-/// Reads the lines of one spawn's standard output.
-#[derive(Debug)]
-pub struct LineParser {}
-
-impl LineParser {
-    /// A parser for a new spawn.
-    #[must_use]
-    pub fn new(cli: &AgentCli, purpose: SpawnPurpose) -> Self {
-        let _ = (cli, purpose);
-        todo!()
-    }
-
-    /// What this line means; a line that is not known becomes `EntryKind::Other`, never nothing (an empty line apart).
-    /// Lines come as bytes: invalid UTF-8 is replaced. `truncated` lines (past the cap) become `Other`.
-    pub fn line(&mut self, line: &[u8], truncated: bool) -> Vec<AgentEvent> {
-        let _ = (line, truncated);
-        todo!()
+    match cli {
+        AgentCli::Claude(_) => claude::environment(max_retries, api_timeout),
     }
 }
 
 /// Where the CLI keeps a conversation, relative to its config directory: `projects/<slug of cwd>`.
 #[must_use]
 pub fn transcript_dir(cli: &AgentCli, canonical_cwd: &str) -> PathBuf {
-    let _ = (cli, canonical_cwd);
-    todo!()
+    match cli {
+        AgentCli::Claude(_) => claude::transcript_dir(canonical_cwd),
+    }
+}
+
+/// Reads the lines of one spawn's standard output. A spawn may give several [`AgentEvent::Result`]s: an agent that waits
+/// for its own background work answers again. The last one counts, and their usage adds up.
+#[derive(Debug)]
+pub struct LineParser(Dialect);
+
+#[derive(Debug)]
+enum Dialect {
+    Claude(claude::Lines),
+}
+
+impl LineParser {
+    /// A parser for a new spawn.
+    #[must_use]
+    pub fn new(cli: &AgentCli, purpose: SpawnPurpose) -> Self {
+        match cli {
+            AgentCli::Claude(_) => Self(Dialect::Claude(claude::Lines::new(purpose))),
+        }
+    }
+
+    /// What this line means; a line that is not known becomes `EntryKind::Other`, never nothing (an empty line apart).
+    /// Lines come as bytes: invalid UTF-8 is replaced. `truncated` lines (past the cap) become `Other`.
+    pub fn line(&mut self, line: &[u8], truncated: bool) -> Vec<AgentEvent> {
+        match &mut self.0 {
+            Dialect::Claude(lines) => lines.line(line, truncated),
+        }
+    }
+}
+
+/// At most `limit` bytes of `text`, cut between characters.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile() -> Profile {
+        Profile {
+            description: "reads".to_owned(),
+            restricted: true,
+            permission_mode: "dontAsk".to_owned(),
+            tools: Some(vec!["Read".to_owned()]),
+            allowed_tools: vec![],
+            env: vec![],
+            mcp_config: Some("/etc/reprise/mcp.json".into()),
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_follows_the_rules_and_not_words_or_places() {
+        let print = |profile: &Profile| fingerprint(&AgentCli::default(), "untrusted", profile, "scratch");
+        let first = print(&profile());
+        assert_eq!(first, print(&Profile { description: "other words".to_owned(), ..profile() }));
+        assert_eq!(first, print(&Profile { mcp_config: Some("/srv/mcp.json".into()), ..profile() }));
+        for changed in [
+            Profile { restricted: false, ..profile() },
+            Profile { tools: None, ..profile() },
+            Profile { allowed_tools: vec!["Bash".to_owned()], ..profile() },
+            Profile { env: vec!["GH_TOKEN".to_owned()], ..profile() },
+            Profile { mcp_config: None, ..profile() },
+            Profile { permission_mode: "plan".to_owned(), ..profile() },
+        ] {
+            assert_ne!(first, print(&changed), "{changed:?}");
+        }
+        assert_ne!(first, fingerprint(&AgentCli::default(), "untrusted", &profile(), "named"));
+    }
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+    }
 }

@@ -54,7 +54,7 @@ pub enum AgentEvent {
         /// Began, or ended.
         running: bool,
     },
-    /// The turn is over.
+    /// The turn is over. An agent that waits for its own background work gives several: the last one counts, and their usage adds up.
     Result(Box<AgentResult>),
 }
 
@@ -126,11 +126,12 @@ pub struct AgentResult {
     pub agent_session_id: Option<Uuid>,
     /// Agent rounds.
     pub num_turns: i32,
-    /// What this turn used, where the CLI tells it per turn.
+    /// What this turn used since the result before; its basis is [`CostBasis::Unknown`](super::CostBasis::Unknown) where the CLI tells
+    /// the tokens of a turn but not its cost.
     pub turn_usage: Option<Usage>,
-    /// The same by model name.
+    /// The same by model name; empty where it is not told per turn.
     pub by_model: Vec<(String, Usage)>,
-    /// The running total of cost over the session, where only that is told.
+    /// The running total of cost over the session, as the agent counts it.
     pub total_cost_usd: Option<f64>,
     /// Tokens of context at the end of the turn.
     pub context_tokens: i64,
