@@ -5,6 +5,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of sea-orm-migration elides them, and an impl must match")]
 
+pub use sea_orm_migration::MigrationStatus;
 pub use sea_orm_migration::prelude::*;
 
 mod columns;

@@ -45,6 +45,8 @@ fn sessions() -> TableCreateStatement {
             int("turn_count"),
             int("turns_since_compaction"),
             int("run_count"),
+            // Runs that wait: exact, while `tail - head` counts those that were cancelled in between.
+            int("queued_count"),
             id_or_none("live_run_id"),
             id_or_none("last_run_id"),
             // What the agent said the conversation cost in all, where that is the only figure it gives.

@@ -60,6 +60,13 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager.create_index(index("deliveries_trigger", "deliveries", &["trigger_id", "id"])).await?;
+        manager
+            .create_index(
+                index("deliveries_session", "deliveries", &["session_id", "id"])
+                    .and_where(Expr::col(Alias::new("session_id")).is_not_null())
+                    .to_owned(),
+            )
+            .await?;
         // Bulky columns live apart, so that lists never page over them.
         manager.create_table(table("delivery_payloads", [key("delivery_id"), bytes("headers"), bytes_or_none("body")])).await?;
 

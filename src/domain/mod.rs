@@ -1,6 +1,7 @@
 //! The words of Reprise as values and pure rules. Nothing here does IO, and nothing here knows the wire or the database.
 
 mod agent;
+mod custody;
 mod error;
 mod ids;
 mod journal;
@@ -15,6 +16,7 @@ mod trigger;
 mod webhook;
 
 pub use agent::{AgentEvent, AgentResult, AgentResultKind, InitLine, MeteredMessage, SpawnPurpose};
+pub use custody::{CustodyFile, Manifest};
 pub use error::{Code, Error, FieldError, Result};
 pub use ids::{ApiKeyId, DeliveryId, IdError, LeaseId, RunId, SecretId, SessionId, TriggerId, WorkerId};
 pub use journal::{EntryKind, JournalEntry, NoticeCode, OpenBlock, PromptKind, Sequence};

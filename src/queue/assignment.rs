@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::domain::{
-    Billing, Delivery, DeliveryPayload, Failure, LeaseId, Lineage, NanoUsd, PromptKind, Run, RunId, RunWarning, Session, SessionId,
-    SessionMode, SessionOrigin, Settings, Trigger, Usage,
+    Billing, Delivery, DeliveryPayload, Failure, LeaseId, Lineage, Manifest, NanoUsd, PromptKind, Run, RunId, RunWarning, Session,
+    SessionId, SessionMode, SessionOrigin, Settings, Trigger, Usage,
 };
 
 /// The fence of one claim. Every write of a worker carries it, and counts only while it is current.
@@ -69,30 +69,6 @@ pub struct EarlierAttempt {
     pub agent_session_id: Option<Uuid>,
     /// How it ended.
     pub exit: String,
-}
-
-/// Which files of a conversation are in custody.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Manifest {
-    /// Counts whole rewrites; parts are stored under it.
-    pub rewrite: i32,
-    /// The files, by path relative to the agent's project directory (`<id>.jsonl`, `<id>/subagents/…`).
-    pub files: Vec<CustodyFile>,
-}
-
-/// One file in custody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CustodyFile {
-    /// Relative path, `/`-separated.
-    pub path: String,
-    /// Its size.
-    pub bytes: i64,
-    /// Hex SHA-256 of the whole file.
-    pub sha256: String,
-    /// How many parts hold it.
-    pub parts: i32,
-    /// Which rewrite its parts are stored under.
-    pub rewrite: i32,
 }
 
 /// A piece of a file, at most 256 KiB before compression.

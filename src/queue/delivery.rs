@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BusyPolicy, DeliveryId, DeliveryOrigin, DeliveryOutcome, DeliveryReason, Event, Header, Requester, RunId, RunKind, SessionId, SessionMode,
-    Source, TriggerId, UnixMicros,
+    BusyPolicy, DeliveryId, DeliveryOrigin, DeliveryOutcome, DeliveryReason, Event, Header, Requester, RunId, RunKind, SessionId,
+    SessionMode, Source, TriggerId, UnixMicros,
 };
 
 /// A verified, parsed and judged delivery, ready to be stored.

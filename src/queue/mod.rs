@@ -10,15 +10,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
-    Assignment, ConversationStart, ConversationUpdate, CustodyFile, EarlierAttempt, Finish, Lease, Manifest, RunEnd, SpawnUsage, TranscriptPart,
-    WorkedDelivery,
+    Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
 pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
 
-use crate::domain::{
-    Lineage, PromptKind, Requester, Result, Run, RunId, Session, SessionId, SessionMode, TriggerId, UnixMicros, WorkerId,
-};
+use crate::domain::{Lineage, PromptKind, Requester, Result, Run, RunId, Session, SessionId, SessionMode, TriggerId, UnixMicros, WorkerId};
 use crate::store::Store;
 
 /// The queue. Cheap to clone; all clones are one queue.
@@ -118,7 +116,14 @@ impl Queue {
     }
 
     /// Stores the prompt of this attempt and its lineage; fenced.
-    pub async fn record_prompt(&self, lease: &Lease, kind: PromptKind, prompt: &str, lineage: Lineage, continued_from: Option<RunId>) -> Result<()> {
+    pub async fn record_prompt(
+        &self,
+        lease: &Lease,
+        kind: PromptKind,
+        prompt: &str,
+        lineage: Lineage,
+        continued_from: Option<RunId>,
+    ) -> Result<()> {
         let _ = (lease, kind, prompt, lineage, continued_from);
         todo!()
     }
@@ -154,7 +159,14 @@ impl Queue {
     }
 
     /// One part of a transcript in custody.
-    pub async fn read_part(&self, session: SessionId, generation: i32, rewrite: i32, path: &str, part: i32) -> Result<Option<TranscriptPart>> {
+    pub async fn read_part(
+        &self,
+        session: SessionId,
+        generation: i32,
+        rewrite: i32,
+        path: &str,
+        part: i32,
+    ) -> Result<Option<TranscriptPart>> {
         let _ = (session, generation, rewrite, path, part);
         todo!()
     }

@@ -1,13 +1,25 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod chunk;
+mod connect;
 pub(crate) mod entity;
+pub(crate) mod journal_chunks;
+pub(crate) mod payload;
+pub(crate) mod rows;
+pub(crate) mod sql;
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
+};
 
-use crate::domain::Result;
+use crate::domain::{Error, Result};
+
+#[cfg(test)]
+pub(crate) use connect::{scratch, writer};
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -26,14 +38,51 @@ pub struct Store {
 
 impl Store {
     /// Opens the database, makes it if it is missing (SQLite), and checks its version and durability.
-    pub async fn open(config: &Config, data_dir: &PathBuf) -> Result<Self> {
-        let _ = (config, data_dir);
-        todo!()
+    pub async fn open(config: &Config, data_dir: &Path) -> Result<Self> {
+        connect::open(config, data_dir).await
     }
 
     /// Brings the schema up to date.
-    pub async fn migrate(&self) -> Result<()> {
-        todo!()
+    pub async fn migrate_up(&self) -> Result<()> {
+        Ok(Migrator::up(&self.writer, None).await?)
+    }
+
+    /// Takes back the last `steps` migrations, with the data they hold.
+    pub async fn migrate_down(&self, steps: u32) -> Result<()> {
+        Ok(Migrator::down(&self.writer, Some(steps)).await?)
+    }
+
+    /// Every migration by name, oldest first, and whether it is applied.
+    pub async fn migration_status(&self) -> Result<Vec<(String, bool)>> {
+        let all = Migrator::get_migration_with_status(&self.writer).await?;
+        Ok(all.iter().map(|one| (one.name().to_owned(), one.status() == migration::MigrationStatus::Applied)).collect())
+    }
+
+    /// Whether the database is PostgreSQL, which other servers may share.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.backend() == DbBackend::Postgres
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// The size of the database in bytes, its write-ahead log left out.
+    pub async fn database_size(&self) -> Result<i64> {
+        let sql = if self.is_postgres() {
+            "SELECT pg_database_size(current_database())"
+        } else {
+            "SELECT (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())"
+        };
+        let row = self.reader.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
+        Ok(row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or(0))
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
     }
 
     /// For queries.
@@ -42,8 +91,18 @@ impl Store {
     }
 
     /// A write transaction (`BEGIN IMMEDIATE` on SQLite). Never begin another while holding one.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction> {
-        let _ = &self.writer;
-        todo!()
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options =
+            TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        self.writer.begin_with_options(options).await
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match error.sql_err() {
+            Some(violated) => Self::internal(violated),
+            None => Self::StoreUnavailable(error.to_string()),
+        }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) struct Model {
     pub turn_count: i32,
     pub turns_since_compaction: i32,
     pub run_count: i32,
+    pub queued_count: i32,
     pub live_run_id: Option<Uuid>,
     pub last_run_id: Option<Uuid>,
     pub agent_total_cost_nano: i64,

@@ -1,0 +1,170 @@
+//! Opening the database: SQLite with one writer beside a pool of readers, PostgreSQL with one pool.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+#[cfg(test)]
+use sea_orm::DatabaseConnection;
+use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Config, Store};
+use crate::domain::{Error, Result};
+
+/// Older versions can lose a write-ahead log when checkpoints race.
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a caller waits for a connection, and a statement for another process's lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens what the URL names.
+pub(super) async fn open(config: &Config, data_dir: &Path) -> Result<Store> {
+    let url = config.url.as_str();
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return sqlite(&data_dir.join(path.trim_start_matches("//"))).await;
+    }
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        return postgres(url).await;
+    }
+    Err(Error::field("database.url", "is neither `sqlite:FILE` nor `postgres://…`"))
+}
+
+async fn sqlite(path: &Path) -> Result<Store> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A webhook is answered after its commit is on the disk, not before.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone().create_if_missing(true))
+        .await
+        .map_err(|error| unavailable(&format!("`{}` cannot be opened", path.display()), &error))?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(&writer)
+        .await
+        .map_err(|error| unavailable("the version of SQLite cannot be read", &error))?;
+    check_version(&version)?;
+    // After the writer, which has made the file.
+    let reader = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
+    Ok(Store { writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer), reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+}
+
+fn check_version(version: &str) -> Result<()> {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    let found = (next(), next(), next());
+    if found < OLDEST_SQLITE {
+        let (major, minor, patch) = OLDEST_SQLITE;
+        return Err(Error::StoreUnavailable(format!("SQLite {version} is too old; {major}.{minor}.{patch} is the oldest that is safe")));
+    }
+    Ok(())
+}
+
+async fn postgres(url: &str) -> Result<Store> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| Error::field("database.url", format!("is not a PostgreSQL URL: {error}")))?
+        .application_name("reprise")
+        .options([("idle_in_transaction_session_timeout", "60s")])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options)
+        .await
+        .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
+    for name in ["fsync", "synchronous_commit"] {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .map_err(|error| unavailable("the settings of PostgreSQL cannot be read", &error))?;
+        if value == "off" {
+            return Err(Error::StoreUnavailable(format!(
+                "PostgreSQL runs with `{name} = off`, so an answered webhook could be lost; turn it on"
+            )));
+        }
+    }
+    let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Store { writer: pool.clone(), reader: pool })
+}
+
+fn unavailable(what: &str, error: &sqlx::Error) -> Error {
+    Error::StoreUnavailable(format!("{what}: {error}"))
+}
+
+/// What a store is in tests: a new file, migrated.
+#[cfg(test)]
+pub(crate) async fn scratch() -> (std::sync::Arc<Store>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&Config { url: "sqlite:test.db".to_owned() }, dir.path()).await.expect("opened");
+    store.migrate_up().await.expect("migrated");
+    (std::sync::Arc::new(store), dir)
+}
+
+/// The connection of tests that look into the rows.
+#[cfg(test)]
+pub(crate) fn writer(store: &Store) -> &DatabaseConnection {
+    &store.writer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migration::{Migrator, MigratorTrait};
+
+    #[test]
+    fn an_old_sqlite_is_refused() {
+        for (version, good) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.50.9", false), ("", false)] {
+            assert_eq!(check_version(version).is_ok(), good, "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_is_made_and_the_schema_goes_up_and_down() {
+        let (store, dir) = scratch().await;
+        assert!(dir.path().join("test.db").exists());
+        assert!(!store.is_postgres());
+        store.ping().await.expect("answers");
+        assert!(store.database_size().await.expect("a size") > 0);
+        let all = Migrator::migrations().len();
+        let applied = |status: Vec<(String, bool)>| status.iter().filter(|(_, applied)| *applied).count();
+        assert_eq!(applied(store.migration_status().await.expect("status")), all);
+        store.migrate_down(1).await.expect("down");
+        assert_eq!(applied(store.migration_status().await.expect("status")), all - 1);
+        store.migrate_up().await.expect("up again");
+        assert_eq!(applied(store.migration_status().await.expect("status")), all);
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write_and_a_commit_is_synced() {
+        use sea_orm::{ConnectionTrait, Statement};
+        let (store, _dir) = scratch().await;
+        assert!(store.read().execute_unprepared("DELETE FROM runs").await.is_err());
+        let pragma = |name: &str| Statement::from_string(sea_orm::DbBackend::Sqlite, format!("PRAGMA {name}"));
+        let mode = writer(&store).query_one_raw(pragma("synchronous")).await.expect("asked").expect("a row");
+        assert_eq!(mode.try_get_by_index::<i32>(0).expect("a number"), 2, "FULL");
+    }
+
+    #[tokio::test]
+    async fn another_kind_of_url_is_refused() {
+        let error = Store::open(&Config { url: "mysql://x".to_owned() }, Path::new(".")).await.expect_err("refused");
+        assert_eq!(error.reason(), "FIELD_INVALID");
+    }
+}

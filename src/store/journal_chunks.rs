@@ -1,0 +1,62 @@
+//! Chunks of journals: the one place where a run's sequence moves on.
+
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait};
+
+use super::Store;
+use super::entity::journal_chunk;
+use super::sql::statement;
+use crate::domain::{Error, LeaseId, Result, RunId, Sequence, UnixMicros};
+
+/// A chunk before it has its place.
+#[derive(Debug)]
+pub(crate) struct NewChunk {
+    /// How many entries it holds.
+    pub(crate) count: i32,
+    /// The attempt that wrote them.
+    pub(crate) attempt: i32,
+    /// Size before compression.
+    pub(crate) raw_bytes: i64,
+    /// The encoded entries.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Appends under this lease: takes `count` sequences, and stores the chunk that `fill` makes when told the first of them.
+/// Locks the run's row alone, never its session's, so it cannot meet intake. Returns the last sequence. Errors: `Fenced`.
+pub(crate) async fn append(
+    store: &Store,
+    run: RunId,
+    lease: LeaseId,
+    count: i32,
+    fill: impl FnOnce(Sequence) -> NewChunk + Send,
+) -> Result<Sequence> {
+    let tx = store.begin().await?;
+    let Some(first) = take_sequences(&tx, run, lease, count).await? else {
+        tx.rollback().await?;
+        return Err(Error::Fenced);
+    };
+    insert_chunk(&tx, run, first, fill(first)).await?;
+    tx.commit().await?;
+    Ok(first + count - 1)
+}
+
+/// Takes `count` sequences of a run under this lease and returns the first; none: the lease is not current any more.
+pub(crate) async fn take_sequences(tx: &DatabaseTransaction, run: RunId, lease: LeaseId, count: i32) -> Result<Option<Sequence>, DbErr> {
+    let text = "UPDATE runs SET next_sequence = next_sequence + ? WHERE id = ? AND lease_id = ? RETURNING next_sequence";
+    let row = tx.query_one_raw(statement(tx.get_database_backend(), text, vec![count.into(), run.0.into(), lease.0.into()])).await?;
+    row.map(|row| row.try_get_by_index::<i32>(0).map(|next| next - count)).transpose()
+}
+
+/// Stores a chunk at its place.
+pub(crate) async fn insert_chunk(tx: &DatabaseTransaction, run: RunId, first: Sequence, chunk: NewChunk) -> Result<(), DbErr> {
+    let row = journal_chunk::ActiveModel {
+        run_id: Set(run.0),
+        first_sequence: Set(first),
+        entry_count: Set(chunk.count),
+        attempt: Set(chunk.attempt),
+        raw_bytes: Set(chunk.raw_bytes),
+        create_time: Set(UnixMicros::now().0),
+        body: Set(chunk.body),
+    };
+    journal_chunk::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}

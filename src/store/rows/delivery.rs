@@ -1,0 +1,53 @@
+//! Deliveries and their payloads.
+
+use std::time::Duration;
+
+use super::entity::{delivery, delivery_payload};
+use super::{word, word_or_none};
+use crate::domain::{Actor, Delivery, DeliveryId, DeliveryPayload, Error, Event, Result, RunId, SessionId, TriggerId, UnixMicros};
+use crate::store::payload::headers_from;
+
+/// Duplicates of one original that have rows of their own; further ones are only counted.
+pub(crate) const LISTED_DUPLICATES: i32 = 20;
+
+/// A delivery as listed.
+pub(crate) fn delivery_of(row: delivery::Model) -> Result<Delivery> {
+    Ok(Delivery {
+        id: DeliveryId(row.id),
+        trigger_id: row.trigger_id.map(TriggerId),
+        trigger_slug: row.trigger_slug,
+        origin: word(&row.origin)?,
+        source: word(&row.source)?,
+        provider_delivery_id: row.provider_delivery_id,
+        event: Event {
+            kind: row.event_kind,
+            action: row.action,
+            actor: Actor {
+                id: row.actor_id,
+                login: row.actor_login,
+                kind: if row.actor_kind.is_empty() { crate::domain::ActorKind::Unknown } else { word(&row.actor_kind)? },
+            },
+            thread_key: row.thread_key,
+            title: row.title,
+            url: row.url,
+            text: row.event_text,
+        },
+        outcome: word(&row.outcome)?,
+        reason: word_or_none(row.reason.as_deref())?,
+        message: row.message,
+        session_id: row.session_id.map(SessionId),
+        run_id: row.run_id.map(RunId),
+        duplicate_of: row.duplicate_of.map(DeliveryId),
+        receive_time: UnixMicros(row.receive_time),
+        ack_duration: Duration::from_micros(u64::try_from(row.ack_micros).unwrap_or(0)),
+        body_bytes: row.body_bytes,
+        uncounted_duplicates: (row.duplicate_count - LISTED_DUPLICATES).max(0),
+    })
+}
+
+/// The bulky part of a delivery, decompressed.
+pub(crate) fn payload_of(row: &delivery_payload::Model) -> Result<DeliveryPayload> {
+    let body = row.body.as_deref().map(zstd::decode_all).transpose();
+    let body = body.map_err(|error| Error::internal(format!("a stored body cannot be read: {error}")))?;
+    Ok(DeliveryPayload { headers: headers_from(&row.headers)?, body: body.unwrap_or_default() })
+}

@@ -1,0 +1,77 @@
+//! Sessions and their conversations.
+
+use std::collections::HashMap;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+use super::entity::{conversation, session};
+use super::{usage, word};
+use crate::domain::{Conversation, Result, RunId, Session, SessionId, TriggerId, UnixMicros};
+
+/// A session without its conversations.
+pub(crate) fn session_of(row: session::Model) -> Result<Session> {
+    let usage = usage!(row)?;
+    Ok(Session {
+        id: SessionId(row.id),
+        trigger_id: TriggerId(row.trigger_id),
+        trigger_slug: row.trigger_slug,
+        thread_key: row.thread_key,
+        title: row.title,
+        url: row.url,
+        kind: word(&row.kind)?,
+        state: word(&row.state)?,
+        generation: row.generation,
+        agent_session_id: row.agent_session_id,
+        fingerprint: row.fingerprint,
+        origin: word(&row.origin)?,
+        agent: row.agent,
+        profile: row.profile,
+        model: row.model,
+        turn_count: row.turn_count,
+        turns_since_compaction: row.turns_since_compaction,
+        run_count: row.run_count,
+        queued_run_count: row.queued_count,
+        live_run_id: row.live_run_id.map(RunId),
+        last_run_id: row.last_run_id.map(RunId),
+        usage,
+        last_cache_share: row.last_cache_share,
+        transcript_bytes: row.transcript_bytes,
+        context_tokens: row.context_tokens,
+        create_time: UnixMicros(row.create_time),
+        last_use_time: UnixMicros(row.last_use_time),
+        conversations: Vec::new(),
+    })
+}
+
+/// One conversation.
+pub(crate) fn conversation_of(row: &conversation::Model) -> Result<Conversation> {
+    Ok(Conversation {
+        generation: row.generation,
+        agent_session_id: row.agent_session_id,
+        origin: word(&row.origin)?,
+        cause_run_id: row.cause_run_id.map(RunId),
+        start_time: UnixMicros(row.start_time),
+        turn_count: row.turn_count,
+    })
+}
+
+/// Sessions with their conversations, in the order of the rows.
+pub(crate) async fn sessions_of(db: &impl ConnectionTrait, rows: Vec<session::Model>) -> Result<Vec<Session>> {
+    let ids = rows.iter().map(|row| row.id);
+    let found = conversation::Entity::find()
+        .filter(conversation::Column::SessionId.is_in(ids))
+        .order_by_asc(conversation::Column::Generation)
+        .all(db)
+        .await?;
+    let mut by_session: HashMap<Uuid, Vec<Conversation>> = HashMap::new();
+    for row in &found {
+        by_session.entry(row.session_id).or_default().push(conversation_of(row)?);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let conversations = by_session.remove(&row.id).unwrap_or_default();
+            Ok(Session { conversations, ..session_of(row)? })
+        })
+        .collect()
+}
