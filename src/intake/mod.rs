@@ -2,9 +2,15 @@
 //!
 //! Pure until its last step. The HTTP route and the gateway rpc are two thin faces of [`Intake::take`].
 
+mod expression;
+mod source;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use expression::{MAX_SOURCE as MAX_EXPRESSION_BYTES, VARIABLES};
+pub use source::{Sample, SourceInfo, sources};
 
 use crate::domain::{DeliveryOrigin, Header, Result, Source, Trigger, TriggerSpec, UnixMicros};
 use crate::queue::{Accepted, Queue};
@@ -112,30 +118,4 @@ impl Intake {
         let _ = (source, spec);
         todo!()
     }
-}
-
-/// What a caller may know of a source.
-#[derive(Debug, Clone)]
-pub struct SourceInfo {
-    pub source: Source,
-    pub title: &'static str,
-    pub setup_steps: &'static [&'static str],
-    pub needs_provider_secret: bool,
-    pub thread_key_help: &'static str,
-    pub event_kinds: &'static [&'static str],
-    pub samples: &'static [Sample],
-}
-
-/// A built-in sample payload.
-#[derive(Debug, Clone, Copy)]
-pub struct Sample {
-    pub name: &'static str,
-    pub headers: &'static [(&'static str, &'static str)],
-    pub body: &'static str,
-}
-
-/// Every source.
-#[must_use]
-pub fn sources() -> &'static [SourceInfo] {
-    todo!()
 }
