@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::Status;
 use tower::{Layer, Service};
+use uuid::Uuid;
 
 use super::status::{explained, status};
 
@@ -19,18 +20,13 @@ tokio::task_local! {
 
 /// 32 lower-case hexadecimal digits. In the extensions of every request that passed a [`TraceLayer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceId([u8; 16]);
+pub struct TraceId(Uuid);
 
 impl TraceId {
-    /// A random one.
+    /// A new one; they sort by time.
     #[must_use]
     pub fn new() -> Self {
-        let mut bytes = [0; 16];
-        match getrandom::fill(&mut bytes) {
-            Ok(()) => Self(bytes),
-            // Without a source of randomness the time is unique enough to find a log line by.
-            Err(_) => Self(uuid::Uuid::now_v7().into_bytes()),
-        }
+        Self(Uuid::now_v7())
     }
 
     /// That of a W3C `traceparent` header; none when it is malformed.
@@ -43,9 +39,7 @@ impl TraceId {
         if !(digits(version, 2) && version != "ff" && digits(trace, 32) && digits(parent, 16) && digits(flags, 2)) {
             return None;
         }
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(trace, &mut bytes).ok()?;
-        (bytes != [0; 16]).then_some(Self(bytes))
+        Uuid::try_parse(trace).ok().filter(|id| !id.is_nil()).map(Self)
     }
 
     /// That of the request which this task serves. Outside of one, a new id: an error is never without.
@@ -63,7 +57,7 @@ impl Default for TraceId {
 
 impl std::fmt::Display for TraceId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        self.0.simple().fmt(f)
     }
 }
 

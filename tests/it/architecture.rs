@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("metrics", &[], &["metrics"]),
     ("telemetry", &["metrics"], &["serde", "tracing", "tracing_subscriber"]),
     ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "zstd"]),
-    ("rpc", &["domain", "proto"], &["axum", "base64", "http", "prost", "prost_reflect", "prost_types", "sha2", "tokio", "tonic", "tonic_types", "tower"]),
+    ("rpc", &["domain", "proto"], &["axum", "base64", "http", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tonic", "tonic_types", "tower"]),
     ("queue", &["domain", "journal", "metrics", "settings", "store"], &["sea_orm", "serde", "serde_json", "tokio", "zstd"]),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
     ("settings", &["domain", "store"], &["tokio"]),

@@ -1,3 +1,5 @@
+//! Journal entries and deltas.
+
 use std::sync::Arc;
 
 use super::run::{failure, usage};
@@ -112,9 +114,9 @@ fn milestone(kind: &EntryKind) -> Kind {
     }
 }
 
-/// A server is kept as `name` or, with the state that the agent reported, as `name: state`.
+/// A server is kept as `name`, or as `name (status)` when it is not connected.
 fn mcp_server(server: &str) -> v1::McpServer {
-    let (name, status) = server.rsplit_once(": ").unwrap_or((server, ""));
+    let (name, status) = server.strip_suffix(')').and_then(|server| server.rsplit_once(" (")).unwrap_or((server, "connected"));
     v1::McpServer { name: name.to_owned(), status: status.to_owned() }
 }
 

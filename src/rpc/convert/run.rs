@@ -1,3 +1,5 @@
+//! Runs and what they used.
+
 use super::{WireEnum, text, timestamp, wire};
 use crate::domain::{Attempt, Failure, NanoUsd, Run, RunFilter, RunStatus, TriggerId, Usage};
 use crate::proto::v1;

@@ -1,3 +1,5 @@
+//! Sessions, how requests name them, and what they take.
+
 use std::time::Duration;
 
 use super::run::usage;

@@ -1,3 +1,5 @@
+//! Settings and the rules that forms need.
+
 use super::{duration, etag, timestamp};
 use crate::domain::{NanoUsd, Result, RuleUnit, Settings, UnixMicros, setting_rules};
 use crate::proto::v1;

@@ -1,3 +1,5 @@
+//! Triggers: shown in full, parsed with every wrong field named.
+
 use std::time::Duration;
 
 use super::{WireEnum, duration, none_if_empty, timestamp};
@@ -42,13 +44,13 @@ pub fn trigger(trigger: &Trigger, public_url: &str) -> v1::Trigger {
 /// The etag of a version.
 #[must_use]
 pub fn etag(version: i64) -> String {
-    format!("v{version}")
+    version.to_string()
 }
 
 /// The version that an etag stands for; none for an empty one. A text that is no etag of ours matches no version.
 #[must_use]
 pub fn etag_version(etag: &str) -> Option<i64> {
-    (!etag.is_empty()).then(|| etag.strip_prefix('v').and_then(|digits| digits.parse().ok()).unwrap_or(-1))
+    (!etag.is_empty()).then(|| etag.parse().unwrap_or(-1))
 }
 
 fn secret(secret: &crate::domain::Secret) -> v1::SecretInfo {

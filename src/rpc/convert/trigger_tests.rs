@@ -1,3 +1,5 @@
+//! A trigger from the wire to the domain and back.
+
 use super::super::{TRIGGER_FIXED, TriggerRef, etag, etag_version, is_slug, parse_spec, slug_and_source, trigger, trigger_ref};
 use crate::domain::{Action, BusyPolicy, Source, Trigger, TriggerId, TriggerSpec, UnixMicros};
 use crate::proto::v1::{self, busy_policy::Policy};

@@ -1,3 +1,5 @@
+//! Deliveries, headers and payloads typed by hand.
+
 use bytes::Bytes;
 use serde_json::{Map, Number, Value};
 
