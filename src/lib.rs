@@ -19,3 +19,6 @@ pub mod runner;
 pub mod secrets;
 pub mod settings;
 pub mod store;
+pub mod access;
+pub mod telemetry;
+pub mod upkeep;

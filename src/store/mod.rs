@@ -1,10 +1,12 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
+pub(crate) mod api_keys;
 pub(crate) mod chunk;
 mod connect;
 pub(crate) mod entity;
 pub(crate) mod journal_chunks;
 pub(crate) mod payload;
+pub(crate) mod retention;
 pub(crate) mod rows;
 pub(crate) mod sql;
 
@@ -88,6 +90,11 @@ impl Store {
     /// For queries.
     pub(crate) fn read(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// For single statements that write.
+    pub(crate) fn write(&self) -> &DatabaseConnection {
+        &self.writer
     }
 
     /// A write transaction (`BEGIN IMMEDIATE` on SQLite). Never begin another while holding one.

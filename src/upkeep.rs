@@ -1,0 +1,173 @@
+//! Upkeep: the daily clean-up at its local hour, retention, and the gauges of the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Result, Settings, UnixMicros};
+use crate::metrics;
+use crate::queue::Queue;
+use crate::settings::SettingsCache;
+use crate::store::Store;
+use crate::store::retention::{self, Old};
+
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+const REQUESTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps the store small.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    store: Arc<Store>,
+    queue: Queue,
+    settings: SettingsCache,
+    /// Deletes a session's files, once its row is gone.
+    forget_files: fn(&std::path::Path, crate::domain::SessionId),
+    data_dir: std::path::PathBuf,
+}
+
+impl Upkeep {
+    /// Upkeep over these.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        queue: Queue,
+        settings: SettingsCache,
+        data_dir: std::path::PathBuf,
+        forget_files: fn(&std::path::Path, crate::domain::SessionId),
+    ) -> Self {
+        Self { store, queue, settings, forget_files, data_dir }
+    }
+
+    /// Works until `stop`. A pass that fails is logged and tried again.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut changed = self.settings.subscribe();
+        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = gauges.tick() => logged("queue figures", self.gauges().await),
+                _ = look.tick() => logged("upkeep", self.pass().await),
+                Ok(()) = changed.changed() => logged("upkeep", self.pass().await),
+            }
+        }
+    }
+
+    async fn gauges(&self) -> Result<()> {
+        let (waiting, oldest) = retention::queue_figures(&self.store).await?;
+        metrics::queue(waiting, oldest.map_or(Duration::ZERO, |oldest| UnixMicros::now().since(oldest)));
+        Ok(())
+    }
+
+    /// The daily clean-up if it is due, then retention.
+    async fn pass(&self) -> Result<()> {
+        let settings = self.settings.get();
+        let last = retention::last_cleanup(&self.store).await?.and_then(|date| date.parse().ok());
+        if let Some(date) = due(UnixMicros::now(), &settings, last)
+            && retention::take_cleanup(&self.store, &date.to_string()).await?
+        {
+            self.clean_up(&settings).await?;
+        }
+        self.retain(&settings).await
+    }
+
+    async fn clean_up(&self, settings: &Settings) -> Result<()> {
+        let before = UnixMicros::now().minus(days(settings.sessions.auto_cleanup_days));
+        loop {
+            let cleaned = self.queue.clean_up(before, None).await?;
+            for session in &cleaned.session_ids {
+                (self.forget_files)(&self.data_dir, *session);
+            }
+            metrics::sessions_cleaned(cleaned.session_ids.len() as u64);
+            tracing::info!(sessions.deleted = cleaned.session_ids.len(), freed_bytes = cleaned.freed_bytes, "daily clean-up");
+            if cleaned.remaining_count == 0 || cleaned.session_ids.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn retain(&self, settings: &Settings) -> Result<()> {
+        let now = UnixMicros::now();
+        for old in Old::ALL {
+            let kept = match old {
+                Old::Payloads => days(settings.retention.delivery_body_days),
+                Old::Deliveries => days(settings.retention.delivery_days),
+                Old::Journals => days(settings.retention.journal_days),
+                Old::Runs => days(settings.retention.run_days),
+                Old::Requests => REQUESTS_KEPT,
+            };
+            while retention::delete_batch(&self.store, old, now.minus(kept)).await?.1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn days(count: i32) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(0) * 86_400)
+}
+
+fn logged(what: &str, done: Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "{what} failed; it is tried again");
+    }
+}
+
+/// The local date whose clean-up is due now: the newest date whose hour has come, unless it was done. A date's hour is the
+/// first instant at or after it on the wall clock, so a clock change neither skips nor repeats it; one that was missed
+/// while the server was down is due at its start.
+fn due(now: UnixMicros, settings: &Settings, last: Option<Date>) -> Option<Date> {
+    let zone = TimeZone::get(&settings.sessions.time_zone).unwrap_or(TimeZone::UTC);
+    let today = now.to_jiff().to_zoned(zone.clone()).date();
+    let hour = i8::try_from(settings.sessions.cleanup_hour_local).unwrap_or(3);
+    let reached = |date: Date| {
+        // `compatible` takes the instant after a gap and the first of a fold.
+        date.at(hour, 0, 0, 0).to_zoned(zone.clone()).is_ok_and(|at| at.timestamp() <= now.to_jiff())
+    };
+    let newest = if reached(today) { Some(today) } else { today.yesterday().ok() }?;
+    (last.is_none_or(|last| last < newest)).then_some(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, zone: &str, hour: i32, last: Option<&str>) -> Option<String> {
+        let mut settings = Settings::default();
+        settings.sessions.time_zone = zone.to_owned();
+        settings.sessions.cleanup_hour_local = hour;
+        let now = UnixMicros(text.parse::<jiff::Timestamp>().expect("a time").as_microsecond());
+        due(now, &settings, last.map(|date| date.parse().expect("a date"))).map(|date| date.to_string())
+    }
+
+    #[test]
+    fn it_runs_once_a_local_day_at_its_hour() {
+        assert_eq!(at("2026-06-10T02:59:59Z", "UTC", 3, Some("2026-06-09")), None);
+        assert_eq!(at("2026-06-10T03:00:00Z", "UTC", 3, Some("2026-06-09")).as_deref(), Some("2026-06-10"));
+        assert_eq!(at("2026-06-10T23:00:00Z", "UTC", 3, Some("2026-06-10")), None);
+        // 03:00 in Tokyo is 18:00 UTC of the day before.
+        assert_eq!(at("2026-06-09T18:00:00Z", "Asia/Tokyo", 3, Some("2026-06-09")).as_deref(), Some("2026-06-10"));
+        assert_eq!(at("2026-06-10T00:00:00Z", "UTC", 0, Some("2026-06-09")).as_deref(), Some("2026-06-10"));
+    }
+
+    #[test]
+    fn a_missed_day_is_made_up_once() {
+        assert_eq!(at("2026-06-10T01:00:00Z", "UTC", 3, Some("2026-06-01")).as_deref(), Some("2026-06-09"));
+        assert_eq!(at("2026-06-10T01:00:00Z", "UTC", 3, Some("2026-06-09")), None);
+    }
+
+    #[test]
+    fn clock_changes_neither_skip_nor_repeat_it() {
+        // Berlin 2026-03-29: 02:00 becomes 03:00 at 01:00Z; an hour of 2 does not exist that day.
+        assert_eq!(at("2026-03-29T00:59:59Z", "Europe/Berlin", 2, Some("2026-03-28")), None);
+        assert_eq!(at("2026-03-29T01:00:00Z", "Europe/Berlin", 2, Some("2026-03-28")).as_deref(), Some("2026-03-29"));
+        // Berlin 2026-10-25: 02:30 comes twice; the first one counts.
+        assert_eq!(at("2026-10-25T00:00:00Z", "Europe/Berlin", 2, Some("2026-10-24")).as_deref(), Some("2026-10-25"));
+        assert_eq!(at("2026-10-25T01:00:00Z", "Europe/Berlin", 2, Some("2026-10-25")), None);
+    }
+}
