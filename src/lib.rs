@@ -7,6 +7,7 @@
 //! ARCHITECTURE.md is the map.
 
 pub mod agent;
+pub mod cli;
 pub mod domain;
 pub mod intake;
 pub mod journal;

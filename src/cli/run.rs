@@ -1,0 +1,286 @@
+//! `reprise run …`.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::connection::Api;
+use super::failure::{Exit, Failure};
+use super::log::{ending, lineage, state};
+use super::plain::plain;
+use super::screen::{Screen, Tint};
+use super::table::{Column, Table, tinted};
+use super::watch::{WatchOptions, exit_of, watch};
+use super::words::{ago, between, choice, cost, count, money, parse_moment, share, short_id, span, time, word};
+use super::{id, log};
+use crate::proto::v1::watch_run_request::Position;
+use crate::proto::v1::{
+    Attempt, CancelRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run, RunState, SessionMode,
+};
+
+/// The commands about runs.
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// List runs, newest first
+    List(ListArgs),
+    /// Show a run
+    Get {
+        /// Id, or its last characters.
+        run: String,
+    },
+    /// Show a run's journal, live until it has ended
+    Watch(WatchArgs),
+    /// Cancel a run; its conversation stays
+    Cancel {
+        /// Id, or its last characters.
+        run: String,
+        /// Why, for the journal.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Run the exact prompt of a finished run again
+    Retry(RetryArgs),
+}
+
+/// Which runs to list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only runs of this trigger, by slug or id.
+    #[arg(long, default_value = "")]
+    trigger: String,
+    /// Only runs of this session.
+    #[arg(long)]
+    session: Option<String>,
+    /// Only runs of this delivery.
+    #[arg(long)]
+    delivery: Option<String>,
+    /// Only runs of this thread.
+    #[arg(long, default_value = "")]
+    thread: String,
+    /// Only runs in this state: queued, waiting, running, cancelling, succeeded, failed, cancelled.
+    #[arg(long, value_parser = |text: &str| choice::<RunState>(text, "RUN_STATE_", RunState::as_str_name))]
+    state: Vec<RunState>,
+    /// Only runs that failed for this reason, for example model-overloaded.
+    #[arg(long, value_parser = |text: &str| choice::<FailureReason>(text, "FAILURE_REASON_", FailureReason::as_str_name))]
+    failure: Vec<FailureReason>,
+    /// Only runs that got their memory this way: fresh, continued, restored, recovered, renewed.
+    #[arg(long, value_parser = |text: &str| choice::<Lineage>(text, "LINEAGE_", Lineage::as_str_name))]
+    memory: Vec<Lineage>,
+    /// Only runs made since then: a time, or how long ago (`2h`).
+    #[arg(long, value_parser = parse_moment)]
+    since: Option<prost_types::Timestamp>,
+    /// Only runs made before then: a time, or how long ago (`2h`).
+    #[arg(long, value_parser = parse_moment)]
+    until: Option<prost_types::Timestamp>,
+    /// Most runs to list.
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=500))]
+    limit: i32,
+    /// Print whole ids only, one a line.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Which run to watch, and from where.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Id, or its last characters.
+    #[arg(required_unless_present = "last", conflicts_with = "last")]
+    run: Option<String>,
+    /// The newest run.
+    #[arg(long)]
+    last: bool,
+    /// With --last: the newest run of this trigger.
+    #[arg(long, default_value = "", requires = "last")]
+    trigger: String,
+    /// Begin after the entry with this sequence.
+    #[arg(long, conflicts_with = "tail")]
+    after: Option<i32>,
+    /// Begin with the last so many entries.
+    #[arg(long)]
+    tail: Option<i32>,
+    /// Print the agent's own lines, unchanged; they may contain terminal escapes.
+    #[arg(long)]
+    raw: bool,
+}
+
+/// How a run is repeated.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// Id, or its last characters.
+    run: String,
+    /// In a new conversation.
+    #[arg(long, conflicts_with = "resume")]
+    fresh: bool,
+    /// In the thread's conversation, after the failed turn.
+    #[arg(long = "continue")]
+    resume: bool,
+    /// Watch the new run.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Carries out a command about runs.
+pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    match command {
+        RunCommand::List(args) => list(args, api, screen).await,
+        RunCommand::Get { run } => get(&id::run(api, &run).await?, api, screen).await,
+        RunCommand::Watch(args) => {
+            let run_id = match &args.run {
+                Some(run) => id::run(api, run).await?,
+                None => id::last_run(api, &args.trigger).await?,
+            };
+            let position = args.after.map(Position::AfterSequence).or(args.tail.map(Position::Tail));
+            let run = watch(api, &run_id, WatchOptions { position, raw: args.raw, indent: "" }, screen).await?;
+            Ok(exit_of(&run).unwrap_or(Exit::Success))
+        }
+        RunCommand::Cancel { run, reason } => {
+            let run_id = id::run(api, &run).await?;
+            let answer = api.runs().cancel_run(CancelRunRequest { run_id, reason }).await?.into_inner();
+            if !screen.document(&answer)? {
+                let run = answer.run.unwrap_or_default();
+                screen.line(format!("run {} {}", run.id, log::state(run.state()).0))?;
+            }
+            Ok(Exit::Success)
+        }
+        RunCommand::Retry(args) => retry(args, api, screen).await,
+    }
+}
+
+async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let session_id = match &args.session {
+        Some(session) => id::session(api, session).await?,
+        None => String::new(),
+    };
+    let delivery_id = match &args.delivery {
+        Some(delivery) => id::delivery(api, delivery).await?,
+        None => String::new(),
+    };
+    let request = ListRunsRequest {
+        trigger_id: args.trigger,
+        session_id,
+        delivery_id,
+        thread_key: args.thread,
+        states: args.state.into_iter().map(Into::into).collect(),
+        failure_reasons: args.failure.into_iter().map(Into::into).collect(),
+        lineages: args.memory.into_iter().map(Into::into).collect(),
+        start_time: args.since,
+        end_time: args.until,
+        page_size: args.limit,
+        page_token: String::new(),
+    };
+    let answer = api.runs().list_runs(request).await?.into_inner();
+    if args.quiet {
+        answer.runs.iter().try_for_each(|run| screen.line(&run.id))?;
+    } else if !screen.document(&answer)? {
+        table(&answer.runs, screen)?;
+        if !answer.next_page_token.is_empty() {
+            screen.line(screen.paint(Tint::Dim, "there are more: --limit, --since and the other filters choose"))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Prints runs as a table.
+pub(crate) fn table(runs: &[Run], screen: &mut Screen) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        ("RUN", Column::Whole),
+        ("STATE", Column::Whole),
+        ("TRIGGER", Column::CutEnd),
+        ("THREAD", Column::CutStart),
+        ("MEMORY", Column::Whole),
+        ("TURN", Column::Whole),
+        ("TOOK", Column::Whole),
+        ("COST", Column::Whole),
+        ("CACHE", Column::Whole),
+    ]);
+    let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+    let now = prost_types::Timestamp { seconds: Timestamp::now().as_second(), nanos: 0 };
+    for run in runs {
+        let (state, tint) = state(run.state());
+        let took = between(run.start_time.as_ref(), run.end_time.as_ref().or(run.start_time.as_ref().map(|_| &now)));
+        table.row([
+            short_id(&run.id, &ids).into(),
+            tinted(state, tint),
+            run.trigger_slug.as_str().into(),
+            (if run.thread_key.is_empty() { "–" } else { &run.thread_key }).into(),
+            lineage(run.lineage()).into(),
+            (if run.turn == 0 { "–".to_owned() } else { run.turn.to_string() }).into(),
+            took.map_or_else(|| "–".into(), span).into(),
+            cost(run.usage.as_ref()).into(),
+            share(run.usage.as_ref().and_then(|usage| usage.cache_share)).into(),
+        ]);
+    }
+    table.print(screen, "no runs yet: `reprise trigger fire SLUG --sample NAME --watch` starts one")
+}
+
+async fn get(run_id: &str, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let answer = api.runs().get_run(GetRunRequest { run_id: run_id.to_owned() }).await?.into_inner();
+    if screen.document(&answer)? {
+        return Ok(Exit::Success);
+    }
+    let run = answer.run.unwrap_or_default();
+    let ended = ending(&run, screen);
+    screen.line(format!("{}  {ended}", screen.paint(Tint::Bold, &run.id)))?;
+    let time_of = |stamp| time(stamp).map(|at| format!("{at:.0} ({})", ago(at, Timestamp::now()))).unwrap_or_default();
+    let requester = run.requested_by.clone().unwrap_or_default();
+    let limit = if run.max_cost_usd > 0.0 { format!(" of at most {}", money(run.max_cost_usd)) } else { String::new() };
+    let context = if run.context_window_tokens > 0 { format!(" of {}", count(run.context_window_tokens)) } else { String::new() };
+    screen.facts(&[
+        ("trigger", run.trigger_slug.clone()),
+        ("thread", plain(&format!("{} {}", run.thread_key, run.title)).trim().to_owned()),
+        ("session", run.session_id.clone()),
+        ("memory", format!("{} · turn {} · conversation {}", lineage(run.lineage()), run.turn, run.generation)),
+        ("continued from", run.continued_from_run_id.clone()),
+        ("retry of", run.retry_of_run_id.clone()),
+        ("waits", run.wait.as_ref().map(|wait| plain(&wait.message)).unwrap_or_default()),
+        ("asked by", plain(if requester.display_name.is_empty() { &requester.id } else { &requester.display_name })),
+        ("deliveries", run.delivery_ids.join("\n")),
+        ("agent", plain(format!("{} {} · profile {}", run.model, run.agent_version, run.profile).trim())),
+        ("cost", format!("{}{limit} · cache {}", cost(run.usage.as_ref()), share(run.usage.as_ref().and_then(|usage| usage.cache_share)))),
+        ("context", if run.context_tokens > 0 { format!("{}{context} tokens", count(run.context_tokens)) } else { String::new() }),
+        ("attempts", run.attempts.iter().map(attempt).collect::<Vec<_>>().join("\n")),
+        ("made", time_of(run.create_time.as_ref())),
+        ("started", time_of(run.start_time.as_ref())),
+        ("ended", time_of(run.end_time.as_ref())),
+        ("journal", format!("{} to {}", run.first_sequence, run.last_sequence)),
+        ("failure", failure(&run)),
+        ("answer", plain(run.result_text.trim_end())),
+    ])?;
+    Ok(Exit::Success)
+}
+
+fn attempt(attempt: &Attempt) -> String {
+    let took =
+        between(attempt.start_time.as_ref(), attempt.end_time.as_ref()).map(|took| format!(" after {}", span(took))).unwrap_or_default();
+    let exit = word(attempt.exit().as_str_name(), "ATTEMPT_EXIT_");
+    let exit = if attempt.end_time.is_none() { "live".to_owned() } else { format!("{exit}{took}") };
+    format!("{} {} · {exit} · {}", attempt.number, lineage(attempt.lineage()), cost(attempt.usage.as_ref()))
+}
+
+fn failure(run: &Run) -> String {
+    let Some(failure) = &run.failure else { return String::new() };
+    let remedy = if failure.remedy.is_empty() { String::new() } else { format!("\n→ {}", failure.remedy) };
+    plain(&format!("{} {}{remedy}", log::failure_name(failure.reason()), failure.message))
+}
+
+async fn retry(args: RetryArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let session_mode = session_mode(args.fresh, args.resume).into();
+    let request = RetryRunRequest { run_id: id::run(api, &args.run).await?, session_mode, request_id: String::new() };
+    let answer = api.runs().retry_run(request).await?.into_inner();
+    let run = answer.run.clone().unwrap_or_default();
+    if !screen.document(&answer)? {
+        screen.line(format!("run {} queued, a retry of {}", run.id, run.retry_of_run_id))?;
+    }
+    if args.watch {
+        return Ok(exit_of(&watch(api, &run.id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success));
+    }
+    Ok(Exit::Success)
+}
+
+/// Which conversation a run by hand uses.
+pub(crate) fn session_mode(fresh: bool, resume: bool) -> SessionMode {
+    match (fresh, resume) {
+        (true, _) => SessionMode::Fresh,
+        (_, true) => SessionMode::Resume,
+        _ => SessionMode::Unspecified,
+    }
+}
