@@ -165,6 +165,17 @@ pub enum Workspace {
     Named(String),
 }
 
+impl Workspace {
+    /// Its kind, as a session's fingerprint has it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch",
+            Self::Named(_) => "named",
+        }
+    }
+}
+
 /// Which agent, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentOptions {
