@@ -1,17 +1,17 @@
 //! The server, wired: what starts, in which order, and how it all stops.
 
-use std::fs::{self, DirBuilder};
-use std::net::SocketAddr;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::config::Config;
+use crate::config::{Config, Sandbox};
 use crate::domain::{Error, Result, RunId, WorkerId};
 use crate::gateway::Gateway;
 use crate::intake::Intake;
@@ -20,17 +20,14 @@ use crate::queue::Queue;
 use crate::runner::{self, Runner, watchdog};
 use crate::secrets::Cipher;
 use crate::server::{self, Server};
-use crate::services::Services;
+use crate::services::{Facts, Services};
 use crate::settings::SettingsCache;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
-use crate::metrics;
 
 /// A running server.
 #[derive(Debug)]
 pub struct App {
-    /// Where it listens.
-    pub address: SocketAddr,
     /// How senders reach it.
     pub public_url: String,
     /// The first admin key, when this start made one: shown once, by the caller.
@@ -38,12 +35,161 @@ pub struct App {
     /// Runs that were live when the server before this one died, and go on.
     pub resumed_runs: Vec<RunId>,
     stop: CancellationToken,
+    drain: Duration,
     runner: Runner,
-    queue_writer: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
-    serving: JoinHandle<Result<()>>,
     journal: Journal,
-    _watchdog: watchdog::Watchdog,
-    // One server per data directory: the lock is held as long as this lives.
-    _lock: Flock<fs::File>,
+    serving: JoinHandle<Result<()>>,
+    workers: Vec<JoinHandle<()>>,
+    watchdog: watchdog::Watchdog,
+    /// One server per data directory: held as long as this lives.
+    _lock: Flock<File>,
+}
+
+/// Makes the data directory, for its owner only.
+///
+/// # Errors
+/// It cannot be made; the message names it.
+pub fn make_data_dir(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Error::field("data_dir", format!("{}: {error}", path.display())))
+}
+
+/// Takes the data directory for this process: two servers on it would requeue each other's live runs.
+///
+/// # Errors
+/// Another server has it.
+pub fn lock(data_dir: &Path) -> Result<Flock<File>> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).map_err(|error| Error::field("data_dir", format!("{}: {error}", path.display())))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| Error::field("data_dir", format!("{} is in use by another server", data_dir.display())))
+}
+
+/// What the runner is told.
+#[must_use]
+pub fn runner_setup(config: &Config) -> runner::Setup {
+    runner::Setup {
+        data_dir: fs::canonicalize(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
+        environment: std::env::vars().collect(),
+        config: config.runner.clone(),
+        claude: config.agent.claude.clone(),
+        profiles: config.profiles.clone(),
+        workspaces: config.workspaces.clone(),
+        drain_timeout: Duration::from_secs(config.server.drain_timeout_seconds),
+    }
+}
+
+/// What an operator should know of this configuration.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.agent.sandbox == Sandbox::Off {
+        warnings.push("runs are not sandboxed (agent.sandbox = \"off\"): a profile bounds what the agent may do, the system does not".to_owned());
+    }
+    if !config.has_credential() {
+        warnings.push("no credential for the model: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN under [agent.claude.env]".to_owned());
+    }
+    if config.server.public_url.is_empty() {
+        warnings.push("server.public_url is not set: hook URLs name the listening address, which providers may not reach".to_owned());
+    }
+    warnings
+}
+
+impl App {
+    /// Starts everything: store, recovery, queue, runner, listener. Ready when it returns.
+    ///
+    /// # Errors
+    /// What cannot start, with the key of the configuration to change where there is one.
+    pub async fn start(config: Config) -> Result<Self> {
+        make_data_dir(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        let server = Server::bind(config.server.clone()).await?;
+        let stop = CancellationToken::new();
+        let worker = WorkerId::new();
+
+        let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
+        store.migrate_up().await?;
+        let settings = SettingsCache::load(Arc::clone(&store)).await?;
+        let cipher = Cipher::load(&config.data_dir.join("master.key"))?;
+        let (access, admin_key) = Access::start(Arc::clone(&store), config.auth.clone()).await?;
+
+        let (queue, intake_writer) = Queue::start(Arc::clone(&store), stop.clone());
+        let watchdog = watch_over(&queue, worker).await?;
+        let recovered = queue.recover(worker).await?;
+        let journal = Journal::new(Arc::clone(&store));
+        let intake = Intake::new(Arc::clone(&store), queue.clone(), cipher.clone());
+        let setup = runner_setup(&config);
+        let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.clone(), worker);
+        let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), runner::forget_session);
+        let upkeep = own(upkeep.run(stop.clone()));
+
+        let public_url = server.public_url();
+        let facts = Facts { public_url: public_url.clone(), warnings: warnings(&config), setup };
+        let services = Services::new(store.clone(), queue.clone(), journal.clone(), settings, intake.clone(), cipher, facts);
+        let gateway = Gateway::new(config.gateway.clone(), intake, queue.clone(), stop.clone());
+        let router = server::router(server::Parts { config: config.server.clone(), services, gateway, access, store, stop: stop.clone() })?;
+        write_address(&config.data_dir, &server.local_url())?;
+        let serving = own(server.serve(router, stop.clone()));
+        tracing::info!(worker.id = %worker, url = %public_url, runs.resumed = recovered.requeued.len(), "ready");
+        for warning in warnings(&config) {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self {
+            public_url,
+            admin_key,
+            resumed_runs: recovered.requeued,
+            stop,
+            drain: Duration::from_secs(config.server.drain_timeout_seconds),
+            runner,
+            journal,
+            serving,
+            workers: vec![intake_writer, upkeep],
+            watchdog,
+            _lock: lock,
+        })
+    }
+
+    /// Completes when the listener failed for good.
+    pub async fn ended(&mut self) {
+        let _result = (&mut self.serving).await;
+    }
+
+    /// Stops: nothing new is taken, open requests and live runs may end, then they are interrupted and go on at the next start.
+    ///
+    /// # Errors
+    /// What the listener failed with.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.runner.drain(self.drain).await;
+        self.journal.close();
+        let served = if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
+        for worker in self.workers {
+            let _stopped = worker.await;
+        }
+        self.watchdog.stop().await;
+        served
+    }
+}
+
+/// The watchdog for this boot, and an end to what earlier boots left running.
+async fn watch_over(queue: &Queue, worker: WorkerId) -> Result<watchdog::Watchdog> {
+    let earlier = queue.register_worker(worker).await?;
+    watchdog::sweep_older(earlier).await;
+    let exe = std::env::current_exe().map_err(Error::internal)?;
+    watchdog::Watchdog::spawn(&exe, worker)
+}
+
+/// Where this server listens, for scripts: written when it is about to serve.
+fn write_address(data_dir: &Path, url: &str) -> Result<()> {
+    let (path, new) = (data_dir.join("address"), data_dir.join("address.new"));
+    fs::write(&new, format!("{url}\n")).and_then(|()| fs::rename(&new, &path)).map_err(|error| Error::internal(format!("{}: {error}", path.display())))
+}
+
+/// A task that the server owns and waits for when it stops.
+#[expect(clippy::disallowed_methods, reason = "the one place where the server's own tasks begin")]
+fn own<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
 }

@@ -1,1 +1,110 @@
-fn main(){}
+//! `reprise`: the server, its operator's commands, and a client of its rpcs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use reprise::cli::{self, ClientCommand, ClientOptions};
+use reprise::config::{Config, Overrides};
+use reprise::operator::{self, MigrateAction};
+
+/// Webhooks start Claude runs that remember.
+#[derive(Debug, Parser)]
+#[command(name = "reprise", version, about, after_help = cli::EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server
+    Serve(ConfigArgs),
+    /// Reads the whole configuration and says what is wrong with it; binds nothing
+    CheckConfig(ConfigArgs),
+    /// Brings the schema up, takes it down, or shows it
+    Migrate {
+        /// What to do
+        #[arg(value_enum, default_value_t = MigrateAction::Up)]
+        action: MigrateAction,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Checks the environment and the invariants of the database; repairs nothing
+    Doctor(ConfigArgs),
+    /// API keys, offline
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Ends what a dead server left running
+    #[command(hide = true)]
+    Watchdog { worker: String },
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Replaces every key by one new admin key and prints it; the server must not run
+    ResetAdmin(ConfigArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+struct ConfigArgs {
+    /// A TOML file; what it does not say has the default of config.default.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Everything that the server keeps
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of the server
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> anyhow::Result<Config> {
+        let flags = Overrides { listen: self.listen.clone(), data_dir: self.data_dir.clone() };
+        Config::load(self.config.as_deref(), std::env::vars(), &flags).map_err(anyhow::Error::msg)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Watchdog { worker } = &cli.command {
+        return operator::watchdog(worker);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return operator::failed(&error.into()),
+    };
+    runtime.block_on(async {
+        let done = match cli.command {
+            Command::Client(command) => return cli::run(command, cli.client).await,
+            Command::Watchdog { .. } => return ExitCode::SUCCESS,
+            Command::Serve(args) => serve(&args).await,
+            Command::CheckConfig(args) => args.load().and_then(|config| operator::check_config(&config)),
+            Command::Migrate { action, config } => migrate(action, &config).await,
+            Command::Doctor(args) => doctor(&args).await,
+            Command::Key(KeyCommand::ResetAdmin(args)) => reset_admin(&args).await,
+        };
+        done.map_or_else(|error| operator::failed(&error), |()| ExitCode::SUCCESS)
+    })
+}
+
+async fn serve(args: &ConfigArgs) -> anyhow::Result<()> {
+    operator::serve(args.load()?).await
+}
+
+async fn migrate(action: MigrateAction, args: &ConfigArgs) -> anyhow::Result<()> {
+    operator::migrate(&args.load()?, action).await
+}
+
+async fn doctor(args: &ConfigArgs) -> anyhow::Result<()> {
+    operator::doctor(&args.load()?).await
+}
+
+async fn reset_admin(args: &ConfigArgs) -> anyhow::Result<()> {
+    operator::reset_admin(&args.load()?).await
+}

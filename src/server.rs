@@ -74,14 +74,20 @@ impl Server {
         self.address
     }
 
+    /// Where it listens, as a URL.
+    #[must_use]
+    pub fn local_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// How senders and browsers reach it, without a slash at the end.
     #[must_use]
     pub fn public_url(&self) -> String {
         if !self.config.public_url.is_empty() {
             return self.config.public_url.trim_end_matches('/').to_owned();
         }
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        self.local_url()
     }
 
     /// Serves until `stop`, then lets open requests end, for `drain_timeout` at most.

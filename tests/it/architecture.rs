@@ -44,7 +44,7 @@ const ALL_CRATES: &[&str] = &[
     "tower", "tower_http", "tracing_subscriber", "zeroize", "zstd",
 ];
 /// Wiring, flags and the configuration may know everything.
-const WIRING: &[&str] = &["app", "config", "lib", "main"];
+const WIRING: &[&str] = &["app", "config", "lib", "main", "operator"];
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -1,0 +1,136 @@
+//! What is served where: gRPC and gRPC-web behind keys, webhooks, health, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::service::RoutesBuilder;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::Config;
+use crate::access::{self, Access};
+use crate::domain::{Error, Result};
+use crate::gateway::Gateway;
+use crate::proto;
+use crate::rpc::TraceLayer;
+use crate::services::Services;
+use crate::store::Store;
+
+/// What the one port serves.
+#[derive(Debug)]
+pub struct Parts {
+    /// Origins that may call.
+    pub config: Config,
+    /// The rpcs.
+    pub services: Services,
+    /// Webhooks.
+    pub gateway: Gateway,
+    /// Keys.
+    pub access: Access,
+    /// For readiness.
+    pub store: Arc<Store>,
+    /// The server is stopping.
+    pub stop: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Health {
+    store: Arc<Store>,
+    stop: CancellationToken,
+}
+
+/// Everything on one router.
+///
+/// # Errors
+/// The descriptor set or an origin cannot be read.
+pub fn router(parts: Parts) -> Result<Router> {
+    let Parts { config, services, gateway, access, store, stop } = parts;
+    let mut routes = RoutesBuilder::default();
+    services.add_to(&mut routes);
+    routes.add_service(gateway.rpc());
+    add_standard(&mut routes)?;
+    // The key is checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so that
+    // a preflight needs neither key nor framing.
+    let rpcs = routes
+        .routes()
+        .into_axum_router()
+        .layer(from_fn_with_state(access.clone(), access::guard_rpc))
+        .layer(TraceLayer)
+        .layer(tonic_web::GrpcWebLayer::new())
+        .layer(cors(&config.cors_origins)?);
+    let metrics = Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
+    let health = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop });
+    Ok(rpcs.reset_fallback().merge(gateway.routes()).merge(metrics).merge(health).route("/", get(welcome)).fallback(nothing_here))
+}
+
+/// Health, and both versions of reflection.
+fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    routes.add_service(health);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(reflection().build_v1().map_err(Error::internal)?);
+    routes.add_service(reflection().build_v1alpha().map_err(Error::internal)?);
+    Ok(())
+}
+
+fn cors(origins: &[String]) -> Result<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .map(|origin| HeaderValue::from_str(origin).map_err(|_| Error::field("server.cors_origins", format!("`{origin}` is not an origin"))))
+        .collect::<Result<_>>()?;
+    let headers = ["authorization", "content-type", "x-grpc-web", "x-user-agent", "grpc-timeout", "traceparent"];
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-trace-id"];
+    Ok(CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::POST])
+        .allow_headers(headers.map(HeaderName::from_static))
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(3600)))
+}
+
+/// The recorder of this process; a second server in it (as in tests) shares the first one's.
+fn recorder() -> Result<PrometheusHandle> {
+    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = RECORDER.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().map_err(Error::internal)?;
+    crate::metrics::describe();
+    Ok(RECORDER.get_or_init(|| handle).clone())
+}
+
+async fn render(State(recorder): State<PrometheusHandle>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()).into_response()
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    if health.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    match health.store.ping().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn welcome() -> &'static str {
+    "Reprise is up. Follow a run with `reprise run watch --last`, or list the rpcs with grpcurl.\n"
+}
+
+/// Unknown rpcs get a gRPC answer, everything else a plain 404.
+async fn nothing_here(headers: HeaderMap) -> Response {
+    let grpc = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if grpc { Status::unimplemented("there is no such rpc").into_http() } else { (StatusCode::NOT_FOUND, "not found\n").into_response() }
+}
