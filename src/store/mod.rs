@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 pub(crate) mod chunk;
 mod connect;
 pub(crate) mod entity;
+pub(crate) mod hooks;
 pub(crate) mod journal_chunks;
 pub(crate) mod payload;
 pub(crate) mod retention;

@@ -5,11 +5,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::{Raw, Reading, Refusal, manual, signature};
-use crate::domain::{DeliveryReason, FieldError, HmacAlgorithm, HmacEncoding, HmacProfile, UnixMicros};
+use crate::domain::{DeliveryReason, HmacAlgorithm, HmacEncoding, HmacProfile, UnixMicros};
 
 const HEADER: &str = "x-signature";
 const TEMPLATE: &str = "{body}";
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// What holds where a trigger does not say: the body alone, SHA-256, hexadecimal, in `x-signature`.
 pub(super) const DEFAULT: HmacProfile = HmacProfile {
@@ -41,8 +40,7 @@ pub(super) fn verify(raw: &Raw<'_>, secrets: &[&[u8]], profile: &HmacProfile) ->
         return verdict;
     }
     let Some(time) = time else { return Err(signature::missing(&profile.timestamp_header)) };
-    let tolerance = if profile.tolerance.is_zero() { TOLERANCE } else { profile.tolerance };
-    fresh(&profile.timestamp_header, time, tolerance, raw.now, verdict)
+    fresh(&profile.timestamp_header, time, profile.tolerance, raw.now, verdict)
 }
 
 /// A fitting signature counts only when the time it covers is near: `name` carries Unix seconds.
@@ -68,28 +66,6 @@ pub(super) fn fresh(
 
 pub(super) fn read(raw: &Raw<'_>, payload: &Json, profile: &HmacProfile) -> Reading {
     Reading { delivery_id: named(raw, &profile.id_header).unwrap_or_default().to_owned(), ..manual::read(payload) }
-}
-
-/// What is wrong with a profile, by field.
-pub(crate) fn problems(profile: &HmacProfile) -> Vec<FieldError> {
-    let mut problems = Vec::new();
-    let mut wrong = |field: &str, problem: &str| problems.push(FieldError::new(format!("trigger.hmac.{field}"), problem));
-    for (field, name) in [("header", &profile.header), ("timestamp_header", &profile.timestamp_header), ("id_header", &profile.id_header)] {
-        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
-            wrong(field, "is not the name of a header");
-        }
-    }
-    let template = if profile.signed_template.is_empty() { TEMPLATE } else { &profile.signed_template };
-    if !template.contains(TEMPLATE) {
-        wrong("signed_template", "must contain `{body}`");
-    }
-    if template.contains("{timestamp}") && profile.timestamp_header.is_empty() {
-        wrong("timestamp_header", "is needed, since `signed_template` uses `{timestamp}`");
-    }
-    if template.contains("{id}") && profile.id_header.is_empty() {
-        wrong("id_header", "is needed, since `signed_template` uses `{id}`");
-    }
-    problems
 }
 
 fn named<'a>(raw: &Raw<'a>, header: &str) -> Option<&'a str> {

@@ -15,8 +15,6 @@ use serde_json::Value as Json;
 
 pub use info::{Sample, SourceInfo, sources};
 
-pub(crate) use generic_hmac::problems;
-
 use crate::domain::{DeliveryReason, Event, Header, HmacProfile, Source, UnixMicros};
 
 /// How deep a body may nest.
@@ -46,7 +44,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(reason: DeliveryReason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: DeliveryReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 

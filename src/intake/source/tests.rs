@@ -190,7 +190,6 @@ fn a_profile_says_how_a_generic_sender_signs() {
         tolerance: Duration::from_secs(10),
         id_header: "X-Acme-Id".into(),
     };
-    assert_eq!(problems(&profile), []);
     let time = (NOW.0 / 1_000_000 - 9).to_string();
     let tag = STANDARD.encode(sign(HmacAlgorithm::Sha512, b"s", &[b"v0:", time.as_bytes(), b":id-7:", body, b"!"]));
     let ask = |signature: &str, time: &str, id: &str| {
@@ -210,10 +209,6 @@ fn a_profile_says_how_a_generic_sender_signs() {
     let headers = headers([("x-acme-id", "id-7")]);
     let reading = read(Source::GenericHmac, Some(&profile), &Raw { headers: &headers, body, now: NOW }, &json!({ "type": "t" }));
     assert_eq!(reading.expect("reads").delivery_id, "id-7");
-
-    let broken = HmacProfile { signed_template: "{timestamp}{id}".into(), header: "x y".into(), ..generic_hmac::DEFAULT };
-    let fields: Vec<_> = problems(&broken).into_iter().map(|problem| problem.field).collect();
-    assert_eq!(fields, ["header", "signed_template", "timestamp_header", "id_header"].map(|field| format!("trigger.hmac.{field}")));
 }
 
 #[test]
