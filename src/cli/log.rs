@@ -326,3 +326,6 @@ pub(crate) fn progress(run: &Run, doing: Option<&str>, now: jiff::Timestamp) -> 
 pub(crate) fn failure_name(reason: FailureReason) -> String {
     reason.as_str_name().trim_start_matches("FAILURE_REASON_").to_owned()
 }
+
+#[cfg(test)]
+mod tests;

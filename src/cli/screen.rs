@@ -59,10 +59,11 @@ impl Screen {
         Self { out: Box::new(io::stdout()), color, live: terminal && !json, json, width, status: String::new() }
     }
 
-    /// Output into a writer, without colours.
+    /// Output that can be read back, without colours.
     #[cfg(test)]
-    pub(crate) fn plain(out: impl Write + Send + 'static, width: usize) -> Self {
-        Self { out: Box::new(out), color: false, live: false, json: false, width, status: String::new() }
+    pub(crate) fn recorded(width: usize) -> (Self, Recording) {
+        let recording = Recording::default();
+        (Self { out: Box::new(recording.clone()), color: false, live: false, json: false, width, status: String::new() }, recording)
     }
 
     /// Whether programs read the output.
@@ -176,4 +177,30 @@ fn terminal_width() -> Option<usize> {
     let terminal = std::fs::File::open("/dev/tty").ok()?;
     let answer = std::process::Command::new("stty").arg("size").stdin(terminal).stderr(std::process::Stdio::null()).output().ok()?;
     String::from_utf8(answer.stdout).ok()?.split_whitespace().nth(1)?.parse().ok().filter(|columns| *columns > 0)
+}
+
+/// What a screen of a test printed.
+#[cfg(test)]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Recording(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Recording {
+    /// The lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().expect("no test panics while it prints").clone();
+        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+impl Write for Recording {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics while it prints").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

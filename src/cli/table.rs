@@ -103,27 +103,12 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
-    struct Pipe(mpsc::Sender<Vec<u8>>);
-
-    impl std::io::Write for Pipe {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.send(bytes.to_vec()).map_err(std::io::Error::other)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn printed(table: &Table, width: usize) -> Vec<String> {
-        let (sender, receiver) = mpsc::channel();
-        table.print(&mut Screen::plain(Pipe(sender), width), "nothing yet").expect("a pipe");
-        String::from_utf8(receiver.iter().flatten().collect()).expect("text").lines().map(str::to_owned).collect()
+        let (mut screen, recording) = Screen::recorded(width);
+        table.print(&mut screen, "nothing yet").expect("a buffer");
+        recording.lines()
     }
 
     fn runs(thread: &str) -> Table {

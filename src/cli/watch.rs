@@ -200,25 +200,4 @@ async fn next(stream: &mut Streaming<WatchRunResponse>, deadline: Instant) -> Re
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_that_is_being_written_follows_its_offsets() {
-        let mut writing = Writing::default();
-        for (offset, text) in [(0, "Héllo"), (5, " wörld"), (6, "there")] {
-            writing.take("a", offset, text);
-        }
-        assert_eq!(writing.text, "Héllo there");
-        writing.take("b", 0, "next");
-        assert_eq!(writing.tail().as_deref(), Some("next"));
-    }
-
-    #[test]
-    fn only_a_lost_server_is_looked_for_again() {
-        assert!(is_passing(&Status::unavailable("gone").into()));
-        for status in [Status::not_found("x"), Status::unauthenticated("x"), Status::internal("x"), Status::out_of_range("x")] {
-            assert!(!is_passing(&status.into()));
-        }
-    }
-}
+mod tests;
