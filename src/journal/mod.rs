@@ -1,21 +1,31 @@
 //! The journal of runs: persist, then publish. A reader subscribes, replays from its sequence, then follows; on lag it
 //! reads again. A slow reader costs the run nothing.
 
-#[expect(unused_imports, reason = "the queue writes the last entry")]
-pub(crate) use crate::store::chunk;
+mod channel;
+mod follower;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use futures::Stream;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
 
 use crate::domain::{EntryKind, JournalEntry, OpenBlock, Result, Run, RunId, Sequence, UnixMicros};
+use crate::metrics;
 use crate::queue::Lease;
+pub(crate) use crate::store::chunk;
 use crate::store::Store;
+
+use channel::Hub;
+use follower::Follower;
+
+/// A chunk holds no more than about this, so that no write holds the database for long and no reader holds much.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The journals of all runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Journal {
     store: Arc<Store>,
+    hub: Arc<Hub>,
 }
 
 /// An entry before it has a sequence.
@@ -48,46 +58,106 @@ pub enum Followed {
     /// The run as it now is: first of all, at each change of note (newest wins, at most 4 a second), and last of all.
     Run(Box<Run>),
     /// The next entry.
-    Entry(Arc<JournalEntry>),
+    Entry(Arc<PublishedEntry>),
     /// A piece of the block being written; `offset` counts characters, and one that does not fit says: replace from there.
     Delta { block_id: Arc<str>, thinking: bool, offset: usize, text: String },
     /// Nothing for 10 s.
     Heartbeat,
 }
 
+/// An entry as all its readers share it, with room for its encoding, so that it is encoded once for all of them.
+#[derive(Debug)]
+pub struct PublishedEntry {
+    entry: JournalEntry,
+    weight: usize,
+    encoded: [OnceLock<Bytes>; 2],
+}
+
+impl PublishedEntry {
+    /// Its encoding with or without the raw line: made by the first who asks, kept for the others.
+    pub fn encoded(&self, raw: bool, encode: impl FnOnce(&JournalEntry) -> Bytes) -> Bytes {
+        self.encoded[usize::from(raw)].get_or_init(|| encode(&self.entry)).clone()
+    }
+}
+
+impl From<JournalEntry> for PublishedEntry {
+    fn from(entry: JournalEntry) -> Self {
+        Self { weight: chunk::weight(&entry), entry, encoded: Default::default() }
+    }
+}
+
+impl std::ops::Deref for PublishedEntry {
+    type Target = JournalEntry;
+    fn deref(&self) -> &JournalEntry {
+        &self.entry
+    }
+}
+
+impl PartialEq for PublishedEntry {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry == other.entry
+    }
+}
+
 impl Journal {
     /// Journals over `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self { store, hub: Arc::new(Hub::default()) }
     }
 
     /// Stores entries in order under this lease (fenced), then publishes them. Returns the last sequence.
     pub async fn append(&self, lease: &Lease, entries: Vec<NewEntry>) -> Result<Sequence> {
-        let _ = (&self.store, lease, entries);
-        todo!()
+        let mut last = 0;
+        let mut rest = entries.into_iter().peekable();
+        while let Some(oldest) = rest.peek().map(|entry| entry.time) {
+            let mut next = self.store.next_sequence(lease.run_id, lease.id).await?;
+            let mut weight = 0;
+            let mut piece = Vec::new();
+            while let Some(entry) = rest.next_if(|_| weight < CHUNK_BYTES) {
+                let NewEntry { time, parent_tool_use_id, truncated, raw, kind } = entry;
+                let sequence = next + i32::try_from(piece.len()).unwrap_or(i32::MAX);
+                piece.push(JournalEntry { sequence, attempt: lease.attempt, time, parent_tool_use_id, truncated, raw, kind });
+                weight += chunk::weight(&piece[piece.len() - 1]);
+            }
+            // Encoded outside of the transaction. Should an entry of the server's own come in between, it is done again.
+            while !self.store.append_entries(lease.run_id, lease.id, &piece).await? {
+                next = self.store.next_sequence(lease.run_id, lease.id).await?;
+                (next..).zip(&mut piece).for_each(|(sequence, entry)| entry.sequence = sequence);
+            }
+            metrics::journaled(UnixMicros::now().since(oldest));
+            last = piece.last().map_or(last, |entry| entry.sequence);
+            self.hub.publish(lease.run_id, piece);
+        }
+        Ok(last)
     }
 
     /// Publishes the block that a run is writing (in memory only); none: it is done.
     pub fn open_block(&self, run: RunId, block: Option<OpenBlock>) {
-        let _ = (run, block);
-        todo!()
+        self.hub.open_block(run, block);
     }
 
     /// Tells readers that the run's row or journal changed (state, usage, outcome).
     pub fn announce(&self, run: RunId) {
-        let _ = run;
-        todo!()
+        self.hub.announce(run);
     }
 
     /// Replays from `position`, then follows to the end. Ends after the outcome and the final run; on `close` it ends with `Draining`.
     /// Errors at once: `NotFound`, `SequenceBeyondEnd`.
     pub async fn follow(&self, run: RunId, position: Position, partial: bool) -> Result<impl Stream<Item = Result<(Sequence, Followed)>> + Send + use<>> {
-        let _ = (run, position, partial);
-        todo!() as Result<futures::stream::Empty<Result<(Sequence, Followed)>>>
+        let follower = Follower::join(self.store.clone(), &self.hub, run, position, partial).await?;
+        let steps = stream::unfold(Some(Box::new(follower)), |follower| async {
+            let mut follower = follower?;
+            match follower.step().await {
+                Ok(items) if items.is_empty() => None,
+                Ok(items) => Some((stream::iter(items.into_iter().map(Ok).collect::<Vec<_>>()), Some(follower))),
+                Err(error) => Some((stream::iter(vec![Err(error)]), None)),
+            }
+        });
+        Ok(steps.flatten())
     }
 
     /// Ends all readers with `Draining`.
     pub fn close(&self) {
-        todo!()
+        self.hub.close();
     }
 }

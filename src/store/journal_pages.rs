@@ -1,0 +1,81 @@
+//! Journals: entries in, pages of entries out.
+
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+
+use super::entity::{journal_chunk, run};
+use super::journal_chunks::{NewChunk, insert_chunk, take_sequences};
+use super::{Store, chunk};
+use crate::domain::{Error, JournalEntry, LeaseId, Result, RunId, Sequence};
+
+/// Chunks that one page reads at most: those of a slow run are small.
+const PAGE_CHUNKS: u64 = 32;
+/// A page ends with the chunk that goes past this.
+const PAGE_BYTES: i64 = 256 * 1024;
+
+impl Store {
+    /// The sequence that the run's next entry gets. Errors: `Fenced`.
+    pub(crate) async fn next_sequence(&self, run: RunId, lease: LeaseId) -> Result<Sequence> {
+        let next: Option<Sequence> = run::Entity::find_by_id(run.0)
+            .select_only()
+            .column(run::Column::NextSequence)
+            .filter(run::Column::LeaseId.eq(lease.0))
+            .into_tuple()
+            .one(self.read())
+            .await?;
+        next.ok_or(Error::Fenced)
+    }
+
+    /// Stores entries under this lease as one chunk, if their sequences are still the next ones. Errors: `Fenced`.
+    pub(crate) async fn append_entries(&self, run: RunId, lease: LeaseId, entries: &[JournalEntry]) -> Result<bool> {
+        let Some(newest) = entries.last() else { return Ok(true) };
+        let chunk = NewChunk {
+            count: newest.sequence - entries[0].sequence + 1,
+            attempt: newest.attempt,
+            raw_bytes: entries.iter().map(|entry| i64::try_from(chunk::weight(entry)).unwrap_or(i64::MAX)).sum(),
+            body: chunk::encode(entries),
+        };
+        let tx = self.begin().await?;
+        match take_sequences(&tx, run, lease, chunk.count).await? {
+            None => Err(Error::Fenced),
+            Some(first) if first == entries[0].sequence => {
+                insert_chunk(&tx, run, first, chunk).await?;
+                tx.commit().await?;
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Entries from `next` on, or from the first one after it that is kept; empty: there are none.
+    pub(crate) async fn journal_page(&self, run: RunId, next: Sequence) -> Result<Vec<JournalEntry>> {
+        use journal_chunk::Column;
+        let of_run = || journal_chunk::Entity::find().filter(Column::RunId.eq(run.0));
+        let holder: Option<Sequence> = of_run()
+            .filter(Column::FirstSequence.lte(next))
+            .order_by_desc(Column::FirstSequence)
+            .select_only()
+            .column(Column::FirstSequence)
+            .into_tuple()
+            .one(self.read())
+            .await?;
+        let chunks = of_run()
+            .filter(Column::FirstSequence.gte(holder.unwrap_or(next)))
+            .order_by_asc(Column::FirstSequence)
+            .limit(PAGE_CHUNKS)
+            .all(self.read())
+            .await?;
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for chunk in chunks {
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            let entries = chunk::decode(&chunk.body)?;
+            if entries.last().is_some_and(|entry| entry.sequence >= next) {
+                bytes += chunk.raw_bytes;
+                page.extend(entries.into_iter().filter(|entry| entry.sequence >= next));
+            }
+        }
+        Ok(page)
+    }
+}

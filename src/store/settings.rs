@@ -1,0 +1,89 @@
+//! The one row of settings, and the limit of all runs together, which belongs to it.
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use uuid::Uuid;
+
+use super::entity::{limit, setting};
+use super::rows::{SETTINGS_ROW, settings_of};
+use super::{Store, payload};
+use crate::domain::{Error, Result, Settings};
+
+impl Store {
+    /// The settings; none in a new database.
+    pub(crate) async fn settings(&self) -> Result<Option<Settings>> {
+        let row = setting::Entity::find_by_id(SETTINGS_ROW).one(self.read()).await?;
+        row.as_ref().map(settings_of).transpose()
+    }
+
+    /// Stores the first settings, unless somebody else did; returns those that count.
+    pub(crate) async fn create_settings(&self, settings: &Settings) -> Result<Settings> {
+        let tx = self.begin().await?;
+        let row = setting::ActiveModel { last_cleanup_date: Set(None), ..row(settings) };
+        let keep = OnConflict::column(setting::Column::Name).do_nothing().to_owned();
+        setting::Entity::insert(row).on_conflict(keep).exec_without_returning(&tx).await?;
+        let limits = limit::ActiveModel {
+            trigger_id: Set(Uuid::nil()),
+            cap: Set(settings.limits.max_concurrent_runs),
+            used: Set(0),
+            open: Set(true),
+            last_claimed_time: Set(0),
+        };
+        let keep = OnConflict::column(limit::Column::TriggerId).do_nothing().to_owned();
+        limit::Entity::insert(limits).on_conflict(keep).exec_without_returning(&tx).await?;
+        tx.commit().await?;
+        self.settings().await?.ok_or_else(|| Error::internal("the settings were not stored"))
+    }
+
+    /// Replaces the settings and the limit of all runs, if they still have this version; false: they have not.
+    pub(crate) async fn replace_settings(&self, version: i64, settings: &Settings) -> Result<bool> {
+        let tx = self.begin().await?;
+        let written = setting::Entity::update_many()
+            .set(row(settings))
+            .filter(setting::Column::Name.eq(SETTINGS_ROW))
+            .filter(setting::Column::Version.eq(version))
+            .exec(&tx)
+            .await?;
+        if written.rows_affected == 0 {
+            return Ok(false);
+        }
+        limit::Entity::update_many()
+            .set(limit::ActiveModel { cap: Set(settings.limits.max_concurrent_runs), ..Default::default() })
+            .filter(limit::Column::TriggerId.eq(Uuid::nil()))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The local date of the last daily clean-up.
+    pub(crate) async fn last_cleanup_date(&self) -> Result<Option<String>> {
+        let date = setting::Entity::find_by_id(SETTINGS_ROW).select_only().column(setting::Column::LastCleanupDate).into_tuple().one(self.read()).await?;
+        Ok(date.flatten())
+    }
+
+    /// Takes a date (`2026-01-31`) for its clean-up; false: it or a later one was taken before.
+    pub(crate) async fn take_cleanup_date(&self, date: &str) -> Result<bool> {
+        use setting::Column::{LastCleanupDate, Name};
+        let tx = self.begin().await?;
+        let taken = setting::Entity::update_many()
+            .set(setting::ActiveModel { last_cleanup_date: Set(Some(date.to_owned())), ..Default::default() })
+            .filter(Name.eq(SETTINGS_ROW))
+            .filter(Condition::any().add(LastCleanupDate.is_null()).add(LastCleanupDate.lt(date)))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(taken.rows_affected == 1)
+    }
+}
+
+fn row(settings: &Settings) -> setting::ActiveModel {
+    setting::ActiveModel {
+        name: Set(SETTINGS_ROW.to_owned()),
+        value: Set(payload::settings_to(settings)),
+        version: Set(settings.version),
+        update_time: Set(settings.update_time.0),
+        updated_by: Set(settings.updated_by.clone()),
+        ..Default::default()
+    }
+}
