@@ -34,7 +34,12 @@ impl SettingsCache {
 
     /// Changes the settings: `change` gets the present ones and returns the wanted ones. Checked (`FieldInvalid`), then
     /// written with the global limit in one transaction. `etag` none: last write wins; else `EtagMismatch`.
-    pub async fn update(&self, etag: Option<i64>, by: &str, change: impl FnOnce(Settings) -> Result<Settings> + Send) -> Result<Arc<Settings>> {
+    pub async fn update(
+        &self,
+        etag: Option<i64>,
+        by: &str,
+        change: impl FnOnce(Settings) -> Result<Settings> + Send,
+    ) -> Result<Arc<Settings>> {
         let _one_at_a_time = self.changing.lock().await;
         let present = self.get();
         let mismatch = || Error::EtagMismatch { etag: present.version.to_string() };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::PublishedEntry;
-use crate::domain::{EntryKind, JournalEntry, OpenBlock, Result, Run, RunId, Sequence};
+use crate::domain::{EntryKind, Error, JournalEntry, OpenBlock, Result, Run, RunId, Sequence};
 use crate::metrics;
 use crate::store::Store;
 
@@ -175,7 +175,13 @@ impl Seat {
 
 impl Channel {
     fn new(run: RunId) -> Self {
-        Self { run, state: Mutex::default(), changed: watch::Sender::new(0), snapshot: AsyncMutex::default(), replayed: AsyncMutex::default() }
+        Self {
+            run,
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+            snapshot: AsyncMutex::default(),
+            replayed: AsyncMutex::default(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -212,7 +218,8 @@ impl Channel {
             return Ok(snapshot.clone());
         }
         let asked = Instant::now();
-        let snapshot = Snapshot { run: Arc::new(store.run(self.run).await?), asked };
+        let run = store.run(self.run).await?.ok_or_else(|| Error::NotFound { kind: "run", id: self.run.to_string() })?;
+        let snapshot = Snapshot { run: Arc::new(run), asked };
         *kept = Some(snapshot.clone());
         Ok(snapshot)
     }

@@ -12,8 +12,8 @@ use futures::{Stream, StreamExt as _, stream};
 use crate::domain::{EntryKind, JournalEntry, OpenBlock, Result, Run, RunId, Sequence, UnixMicros};
 use crate::metrics;
 use crate::queue::Lease;
-pub(crate) use crate::store::chunk;
 use crate::store::Store;
+pub(crate) use crate::store::chunk;
 
 use channel::Hub;
 use follower::Follower;
@@ -143,7 +143,12 @@ impl Journal {
 
     /// Replays from `position`, then follows to the end. Ends after the outcome and the final run; on `close` it ends with `Draining`.
     /// Errors at once: `NotFound`, `SequenceBeyondEnd`.
-    pub async fn follow(&self, run: RunId, position: Position, partial: bool) -> Result<impl Stream<Item = Result<(Sequence, Followed)>> + Send + use<>> {
+    pub async fn follow(
+        &self,
+        run: RunId,
+        position: Position,
+        partial: bool,
+    ) -> Result<impl Stream<Item = Result<(Sequence, Followed)>> + Send + use<>> {
         let follower = Follower::join(self.store.clone(), &self.hub, run, position, partial).await?;
         let steps = stream::unfold(Some(Box::new(follower)), |follower| async {
             let mut follower = follower?;

@@ -3,13 +3,21 @@
 pub(crate) mod api_keys;
 pub(crate) mod chunk;
 mod connect;
+mod deliveries;
 pub(crate) mod entity;
 pub(crate) mod hooks;
 pub(crate) mod journal_chunks;
+mod journal_pages;
+mod page;
 pub(crate) mod payload;
+pub(crate) mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
+mod runs;
+mod sessions;
+mod settings;
 pub(crate) mod sql;
+pub(crate) mod triggers;
 
 use std::path::Path;
 

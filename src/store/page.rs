@@ -1,8 +1,13 @@
 //! What lists share: one row more than asked tells whether another page follows.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::domain::{Cursor, PageRequest, UnixMicros};
+
+/// How far the time in an id and the time in its row may be apart.
+pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// The rows of a page out of one row more, and where the next one begins.
 pub(crate) fn cut<R>(mut rows: Vec<R>, page: PageRequest, place: impl Fn(&R) -> Cursor) -> (Vec<R>, Option<Cursor>) {

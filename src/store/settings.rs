@@ -58,7 +58,12 @@ impl Store {
 
     /// The local date of the last daily clean-up.
     pub(crate) async fn last_cleanup_date(&self) -> Result<Option<String>> {
-        let date = setting::Entity::find_by_id(SETTINGS_ROW).select_only().column(setting::Column::LastCleanupDate).into_tuple().one(self.read()).await?;
+        let date = setting::Entity::find_by_id(SETTINGS_ROW)
+            .select_only()
+            .column(setting::Column::LastCleanupDate)
+            .into_tuple()
+            .one(self.read())
+            .await?;
         Ok(date.flatten())
     }
 

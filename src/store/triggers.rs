@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, ExprTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, ExprTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::entity::{limit, trigger, trigger_secret};
@@ -63,28 +63,19 @@ impl Store {
         };
         limit::Entity::insert(limits).exec_without_returning(&tx).await?;
         tx.commit().await?;
-        self.trigger(trigger.id).await
+        self.trigger(trigger.id).await?.ok_or_else(|| not_found(trigger.id))
     }
 
-    /// A trigger. Errors: `NotFound`.
-    pub(crate) async fn trigger(&self, id: TriggerId) -> Result<Trigger> {
+    /// The trigger of this id.
+    pub(crate) async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
         let row = trigger::Entity::find_by_id(id.0).all(self.read()).await?;
-        triggers_of(self.read(), row).await?.pop().ok_or_else(|| not_found(id))
+        Ok(triggers_of(self.read(), row).await?.pop())
     }
 
     /// The trigger of this slug.
     pub(crate) async fn trigger_by_slug(&self, slug: &str) -> Result<Option<Trigger>> {
         let row = trigger::Entity::find().filter(trigger::Column::Slug.eq(slug)).all(self.read()).await?;
         Ok(triggers_of(self.read(), row).await?.pop())
-    }
-
-    /// The trigger of this id or slug: a slug has no underscore, an id always has one. Errors: `NotFound`.
-    pub(crate) async fn find_trigger(&self, id_or_slug: &str) -> Result<Trigger> {
-        if id_or_slug.contains('_') {
-            let id = id_or_slug.parse().map_err(|_| not_found(id_or_slug))?;
-            return self.trigger(id).await;
-        }
-        self.trigger_by_slug(id_or_slug).await?.ok_or_else(|| not_found(id_or_slug))
     }
 
     /// Triggers, newest first.
@@ -128,12 +119,18 @@ impl Store {
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        self.trigger(id).await
+        self.trigger(id).await?.ok_or_else(|| not_found(id))
     }
 
     /// Adds a secret and lets the active one end at `old_ends`; with a hook token, the URL changes too. Secrets that ended
     /// are forgotten. Errors: `NotFound`, `TooManySecrets`.
-    pub(crate) async fn rotate_secret(&self, id: TriggerId, secret: &NewSecret, old_ends: UnixMicros, hook_token: Option<String>) -> Result<Trigger> {
+    pub(crate) async fn rotate_secret(
+        &self,
+        id: TriggerId,
+        secret: &NewSecret,
+        old_ends: UnixMicros,
+        hook_token: Option<String>,
+    ) -> Result<Trigger> {
         let now = secret.create_time;
         let tx = self.begin().await?;
         let row = trigger::Entity::find_by_id(id.0).one(&tx).await?.ok_or_else(|| not_found(id))?;
@@ -162,7 +159,7 @@ impl Store {
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        self.trigger(id).await
+        self.trigger(id).await?.ok_or_else(|| not_found(id))
     }
 
     /// The secrets that count now, newest first.

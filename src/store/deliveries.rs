@@ -1,0 +1,71 @@
+//! Deliveries, read.
+
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+
+use super::Store;
+use super::entity::delivery::{self, Column};
+use super::entity::{delivery_payload, run, run_delivery};
+use super::page::{SLACK, first_id_at, page_by_id};
+use super::rows::{delivery_of, payload_of};
+use crate::domain::{Delivery, DeliveryFilter, DeliveryId, DeliveryPayload, Page, PageRequest, Result};
+
+impl Store {
+    /// The delivery of this id, without its bulky part.
+    pub(crate) async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        let row = delivery::Entity::find_by_id(id.0).one(self.read()).await?;
+        row.map(delivery_of).transpose()
+    }
+
+    /// Headers and whole body of a delivery; none: they are not kept.
+    pub(crate) async fn delivery_payload(&self, id: DeliveryId) -> Result<Option<DeliveryPayload>> {
+        let row = delivery_payload::Entity::find_by_id(id.0).one(self.read()).await?;
+        row.as_ref().map(payload_of).transpose()
+    }
+
+    /// Deliveries, newest first.
+    pub(crate) async fn list_deliveries(&self, filter: &DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>> {
+        let mut query = delivery::Entity::find().filter(condition(filter)).order_by_desc(Column::Id).limit(u64::from(page.size) + 1);
+        if let Some(after) = page.after {
+            query = query.filter(Column::Id.lt(after.id));
+        }
+        let (rows, next) = page_by_id(query.all(self.read()).await?, page, |row| row.id);
+        Ok(Page { items: rows.into_iter().map(delivery_of).collect::<Result<_>>()?, next })
+    }
+}
+
+fn condition(filter: &DeliveryFilter) -> Condition {
+    let mut all = Condition::all();
+    if let Some(id) = filter.trigger_id {
+        all = all.add(Column::TriggerId.eq(id.0));
+    }
+    // A run's deliveries are found by the links, which are indexed and hold the merged ones too.
+    let links = || Query::select().column(run_delivery::Column::DeliveryId).from(run_delivery::Entity).to_owned();
+    if let Some(id) = filter.run_id {
+        all = all.add(Column::Id.in_subquery(links().and_where(Expr::col(run_delivery::Column::RunId).eq(id.0)).to_owned()));
+    }
+    if let Some(id) = filter.session_id {
+        let runs =
+            Query::select().column(run::Column::Id).from(run::Entity).and_where(Expr::col(run::Column::SessionId).eq(id.0)).to_owned();
+        all = all.add(Column::Id.in_subquery(links().and_where(Expr::col(run_delivery::Column::RunId).in_subquery(runs)).to_owned()));
+    }
+    if !filter.outcomes.is_empty() {
+        all = all.add(Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.as_str())));
+    }
+    if !filter.origins.is_empty() {
+        all = all.add(Column::Origin.is_in(filter.origins.iter().map(|origin| origin.as_str())));
+    }
+    if let Some(kind) = &filter.event_kind {
+        all = all.add(Column::EventKind.eq(kind));
+    }
+    if let Some(actor) = &filter.actor {
+        all = all.add(Condition::any().add(Column::ActorLogin.eq(actor)).add(Column::ActorId.eq(actor)));
+    }
+    if let Some(start) = filter.start_time {
+        all = all.add(Column::ReceiveTime.gte(start.0)).add(Column::Id.gte(first_id_at(start.minus(SLACK))));
+    }
+    if let Some(end) = filter.end_time {
+        all = all.add(Column::ReceiveTime.lt(end.0)).add(Column::Id.lt(first_id_at(end.plus(SLACK))));
+    }
+    all
+}
