@@ -129,7 +129,7 @@ impl App {
         let public_url = server.public_url();
         let facts = Facts { public_url: public_url.clone(), warnings: warnings(&config), setup };
         let services = Services::new(store.clone(), queue.clone(), journal.clone(), settings, intake.clone(), cipher, facts);
-        let gateway = Gateway::new(config.gateway.clone(), intake, queue.clone(), stop.clone());
+        let gateway = Gateway::new(&config.gateway, intake, stop.clone());
         let router = server::router(server::Parts { config: config.server.clone(), services, gateway, access, store, stop: stop.clone() })?;
         write_address(&config.data_dir, &server.local_url())?;
         let serving = own(server.serve(router, stop.clone()));

@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod cli;
 pub mod domain;
+pub mod gateway;
 pub mod intake;
 pub mod journal;
 pub mod metrics;

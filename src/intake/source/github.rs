@@ -41,9 +41,21 @@ pub(super) fn form_payload(body: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     Ok(Cow::Owned(bytes))
 }
 
-/// The event's name comes in a header that is not signed, so the signed body must look like that event: a captured
-/// body cannot be passed off as another one.
+/// The event's name comes in a header that is not signed. So a body that is plainly about something else is refused:
+/// a captured one cannot be passed off as another event. A body that merely lacks fields is not.
 pub(super) fn agrees(raw: &Raw<'_>, payload: &Json) -> Result<(), Refusal> {
+    const SUBJECTS: &[&str] = &[
+        "check_run",
+        "check_suite",
+        "comment",
+        "discussion",
+        "issue",
+        "pull_request",
+        "release",
+        "review",
+        "workflow_job",
+        "workflow_run",
+    ];
     let Some(kind) = raw.header("x-github-event") else { return Err(Refusal::body("there is no header `x-github-event`")) };
     let needed: &[&str] = match kind {
         "check_run" => &["check_run"],
@@ -53,19 +65,23 @@ pub(super) fn agrees(raw: &Raw<'_>, payload: &Json) -> Result<(), Refusal> {
         "issue_comment" => &["issue", "comment"],
         "issues" => &["issue"],
         "ping" => &["zen"],
+        // The events of its reviews have the pull request too, but not its number beside it.
         "pull_request" => &["pull_request", "number"],
         "pull_request_review" => &["pull_request", "review"],
         "pull_request_review_comment" => &["pull_request", "comment"],
         "pull_request_review_thread" => &["pull_request", "thread"],
-        "push" => &["ref", "after"],
+        "push" => &["after"],
         "release" => &["release"],
         "workflow_job" => &["workflow_job"],
         "workflow_run" => &["workflow_run"],
         _ => &[],
     };
-    match needed.iter().find(|field| payload.get(field).is_none_or(Json::is_null)) {
-        Some(field) => Err(Refusal::body(format!("the header says `{kind}`, but the body has no `{field}`"))),
-        None => Ok(()),
+    let has = |field: &&&str| payload.get(**field).is_some_and(|value| !value.is_null());
+    match (needed.iter().find(|field| !has(field)), SUBJECTS.iter().find(has)) {
+        (Some(missing), Some(subject)) => {
+            Err(Refusal::body(format!("the header says `{kind}`, but the body is about a `{subject}` and has no `{missing}`")))
+        }
+        _ => Ok(()),
     }
 }
 
