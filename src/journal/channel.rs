@@ -139,6 +139,11 @@ impl Hub {
         Seat { hub: self.clone(), channel }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.channels).is_empty()
+    }
+
     pub(super) fn close(&self) {
         self.closed.cancel();
     }

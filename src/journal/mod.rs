@@ -166,3 +166,6 @@ impl Journal {
         self.hub.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

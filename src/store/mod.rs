@@ -14,6 +14,8 @@ pub(crate) mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
 mod runs;
+#[cfg(test)]
+pub(crate) mod samples;
 mod sessions;
 mod settings;
 pub(crate) mod sql;
