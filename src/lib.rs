@@ -19,6 +19,7 @@ pub mod queue;
 pub mod rpc;
 pub mod runner;
 pub mod secrets;
+pub mod services;
 pub mod settings;
 pub mod store;
 pub mod access;

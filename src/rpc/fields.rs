@@ -115,6 +115,12 @@ impl Fields {
         numbers.iter().enumerate().filter_map(|(i, number)| self.choice(&format!("{field}[{i}]"), *number)).collect()
     }
 
+    /// A place within something, from 0.
+    pub fn offset(&mut self, field: &str, offset: i64) -> usize {
+        self.check(offset >= 0, field, || format!("is {offset}; it must not be negative"));
+        usize::try_from(offset).unwrap_or(0)
+    }
+
     /// A whole number within a range.
     pub fn number(&mut self, field: &str, number: i32, min: i32, max: i32) -> i32 {
         self.check((min..=max).contains(&number), field, || format!("is {number}; allowed is {min} to {max}"));

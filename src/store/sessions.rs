@@ -6,13 +6,13 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _, Value,
 };
 
-use super::Store;
+use super::{Store, payload};
 use super::entity::session::{self, Column};
 use super::page::cut;
 use super::rows::{session_of, sessions_of};
 use super::sql::statement;
 use crate::domain::{
-    Cursor, Page, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, SessionState, SessionStorage, TriggerId, UnixMicros,
+    Cursor, Manifest, Page, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, SessionState, SessionStorage, TriggerId, UnixMicros,
 };
 
 /// Written out, not bound: only so does SQLite see that the index of threads fits.
@@ -29,6 +29,12 @@ impl Store {
     pub(crate) async fn session_by_key(&self, trigger: TriggerId, thread_key: &str) -> Result<Option<Session>> {
         let thread = session::Entity::find().filter(Column::TriggerId.eq(trigger.0)).filter(Column::ThreadKey.eq(thread_key));
         Ok(sessions_of(self.read(), thread.all(self.read()).await?).await?.pop())
+    }
+
+    /// Which files of the session's present conversation are in custody.
+    pub(crate) async fn manifest(&self, id: SessionId) -> Result<Option<Manifest>> {
+        let row = session::Entity::find_by_id(id.0).one(self.read()).await?;
+        row.map(|row| payload::manifest_from(&row.manifest)).transpose()
     }
 
     /// Sessions, without their conversations, largest of the order first.

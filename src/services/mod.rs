@@ -1,0 +1,146 @@
+//! The rpcs. Each method decodes, makes one call, and encodes; what it calls are the rooms below.
+
+mod access;
+mod archive;
+mod directories;
+mod facts;
+mod fire;
+mod once;
+mod run;
+mod session;
+mod settings;
+mod trigger;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use tonic::codec::CompressionEncoding::Gzip;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+pub use directories::remove as remove_directories;
+pub use facts::{AgentFound, Facts};
+
+use crate::access::Principal;
+use crate::domain::{Delivery, DeliveryId, Error, Requester, RequesterKind, Result, Run, RunId, Session, SessionId, Trigger, TriggerId};
+use crate::intake::Intake;
+use crate::journal::Journal;
+use crate::proto::v1::{
+    access_service_server::AccessServiceServer, run_service_server::RunServiceServer, session_service_server::SessionServiceServer,
+    settings_service_server::SettingsServiceServer, trigger_service_server::TriggerServiceServer,
+};
+use crate::queue::Queue;
+use crate::rpc::convert::{TriggerRef, trigger_ref};
+use crate::secrets::Cipher;
+use crate::settings::SettingsCache;
+use crate::store::Store;
+
+/// The largest request that these services read, in bytes.
+const MAX_REQUEST: usize = 4 * 1024 * 1024;
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+type Streamed<T> = BoxStream<'static, std::result::Result<T, Status>>;
+
+/// What the services are made over.
+#[derive(Debug)]
+pub struct Rooms {
+    /// The database, for reading and for what belongs to no other room.
+    pub store: Arc<Store>,
+    /// Runs and sessions.
+    pub queue: Queue,
+    /// What happens in runs.
+    pub journal: Journal,
+    /// The settings in force.
+    pub settings: SettingsCache,
+    /// The front door, for firing by hand.
+    pub intake: Intake,
+    /// Seals signing secrets.
+    pub cipher: Cipher,
+    /// What is fixed at start.
+    pub facts: Facts,
+}
+
+/// All services but that of gateways. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services {
+    rooms: Arc<Rooms>,
+    once: Arc<once::Turns>,
+}
+
+impl Services {
+    /// The services over these rooms.
+    #[must_use]
+    pub fn new(rooms: Rooms) -> Self {
+        Self { rooms: Arc::new(rooms), once: Arc::default() }
+    }
+
+    /// Their routes, ready to be merged with others.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        macro_rules! served {
+            ($server:ident) => {
+                $server::new(self.clone()).accept_compressed(Gzip).send_compressed(Gzip).max_decoding_message_size(MAX_REQUEST)
+            };
+        }
+        Routes::new(served!(TriggerServiceServer))
+            // The journal is sent as it comes: compressing each of many small messages would cost more than it saves.
+            .add_service(watch::Watched::new(
+                self.clone(),
+                RunServiceServer::new(self.clone()).accept_compressed(Gzip).max_decoding_message_size(MAX_REQUEST),
+            ))
+            .add_service(served!(SessionServiceServer))
+            .add_service(served!(SettingsServiceServer))
+            .add_service(served!(AccessServiceServer))
+    }
+
+    /// The trigger that a field names by id or slug.
+    async fn find_trigger(&self, field: &str, text: &str) -> Result<Trigger> {
+        let found = match trigger_ref(field, text)? {
+            TriggerRef::Id(id) => self.rooms.store.trigger(id).await?,
+            TriggerRef::Slug(slug) => self.rooms.store.trigger_by_slug(&slug).await?,
+        };
+        found.ok_or_else(|| not_found("trigger", text))
+    }
+
+    /// The trigger that a filter names. One that is deleted still has history under its id.
+    async fn filter_trigger(&self, text: &str) -> Result<Option<TriggerId>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match trigger_ref("trigger_id", text)? {
+            TriggerRef::Id(id) => Ok(Some(id)),
+            TriggerRef::Slug(_) => self.find_trigger("trigger_id", text).await.map(|trigger| Some(trigger.id)),
+        }
+    }
+
+    async fn find_run(&self, id: RunId) -> Result<Run> {
+        self.rooms.store.run(id).await?.ok_or_else(|| not_found("run", id))
+    }
+
+    async fn find_session(&self, id: SessionId) -> Result<Session> {
+        self.rooms.store.session(id).await?.ok_or_else(|| not_found("session", id))
+    }
+
+    async fn find_delivery(&self, id: DeliveryId) -> Result<Delivery> {
+        self.rooms.store.delivery(id).await?.ok_or_else(|| not_found("delivery", id))
+    }
+}
+
+fn not_found(kind: &'static str, id: impl ToString) -> Error {
+    Error::NotFound { kind, id: id.to_string() }
+}
+
+/// Who calls, as the wall before the routes found out.
+fn caller<T>(request: &Request<T>) -> Result<Principal> {
+    request.extensions().get::<Principal>().cloned().ok_or(Error::KeyMissing)
+}
+
+fn requester(principal: &Principal) -> Requester {
+    Requester { kind: RequesterKind::Key, id: principal.api_key_id.to_string(), display_name: principal.display_name.clone() }
+}
+
+fn answer<T>(message: T) -> Answer<T> {
+    Ok(Response::new(message))
+}

@@ -1,0 +1,67 @@
+//! RunService, apart from how a watched run is encoded.
+
+use futures::StreamExt as _;
+use tonic::Request;
+
+use super::once::Call;
+use super::{Answer, Services, Streamed, answer, caller, requester, watch};
+use crate::domain::{Result, RunId, SessionMode};
+use crate::proto::v1::{self, run_service_server::RunService};
+use crate::rpc::convert::{run, run_filter, run_listed};
+use crate::rpc::{Fields, PageTokens};
+
+/// The longest reason for a cancel, in bytes.
+const MAX_REASON: usize = 1024;
+
+#[tonic::async_trait]
+impl RunService for Services {
+    async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
+        let request = request.into_inner();
+        let (page, tokens) = PageTokens::read(&request)?;
+        let filter = run_filter(&request, self.filter_trigger(&request.trigger_id).await?)?;
+        let listed = self.rooms.store.list_runs(&filter, page).await?;
+        answer(v1::ListRunsResponse { runs: listed.items.iter().map(run_listed).collect(), next_page_token: tokens.next(listed.next) })
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
+        let found = self.find_run(Fields::id("run_id", &request.into_inner().run_id)?).await?;
+        answer(v1::GetRunResponse { run: Some(run(&found)) })
+    }
+
+    type WatchRunStream = Streamed<v1::WatchRunResponse>;
+
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
+        let watched = self.watch(request.into_inner()).await?;
+        answer(watched.map(|message| message.map(watch::Message::into_response)).boxed())
+    }
+
+    async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
+        let request = request.into_inner();
+        let id: RunId = Fields::id("run_id", &request.run_id)?;
+        let mut fields = Fields::new();
+        let reason = fields.text("reason", request.reason, MAX_REASON);
+        let reason = fields.finish(reason)?;
+        let cancelled = self.rooms.queue.request_cancel(id, &reason).await?;
+        answer(v1::CancelRunResponse { run: Some(run(&cancelled)) })
+    }
+
+    async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Answer<v1::RetryRunResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        let call = Call { rpc: "RetryRun", principal: &principal, request_id: &request.request_id, request: &request };
+        let retry = async {
+            let id: RunId = Fields::id("run_id", &request.run_id)?;
+            let mode = session_mode(request.session_mode)?;
+            let made = self.rooms.queue.enqueue_retry(id, mode, requester(&principal)).await?;
+            Ok(v1::RetryRunResponse { run: Some(run(&made)) })
+        };
+        answer(self.once(call, Clone::clone, retry).await?)
+    }
+}
+
+/// Which conversation is asked for; unspecified: the trigger decides.
+pub(super) fn session_mode(number: i32) -> Result<SessionMode> {
+    let mut fields = Fields::new();
+    let mode = fields.choice("session_mode", number).unwrap_or(SessionMode::Default);
+    fields.finish(mode)
+}

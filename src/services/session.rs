@@ -1,0 +1,197 @@
+//! SessionService.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
+
+use super::archive::{self, Conversation};
+use super::once::Call;
+use super::{Answer, Services, Streamed, answer, caller, directories, not_found, requester};
+use crate::domain::{Error, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
+use crate::proto::v1::{self, export_session_response::Part, session_service_server::SessionService};
+use crate::rpc::convert::{SessionRef, count, run, session, session_filter, session_ref, storage};
+use crate::rpc::{Fields, PageTokens, TraceId, status};
+
+/// The longest reason for a reset, in bytes.
+const MAX_REASON: usize = 1024;
+/// Ids that the answer of a clean-up names.
+const NAMED: usize = 20;
+
+#[tonic::async_trait]
+impl SessionService for Services {
+    async fn list_sessions(&self, request: Request<v1::ListSessionsRequest>) -> Answer<v1::ListSessionsResponse> {
+        let request = request.into_inner();
+        let (page, tokens) = PageTokens::read(&request)?;
+        let trigger = self.filter_trigger(&request.trigger_id).await?;
+        let (filter, order) = session_filter(&request, trigger, UnixMicros::now().minus(self.lifetime()))?;
+        let listed = self.rooms.store.list_sessions(&filter, order, page).await?;
+        let sessions = listed.items.iter().map(|listed| self.session_message(listed)).collect();
+        answer(v1::ListSessionsResponse { sessions, next_page_token: tokens.next(listed.next) })
+    }
+
+    async fn get_session(&self, request: Request<v1::GetSessionRequest>) -> Answer<v1::GetSessionResponse> {
+        let found = match session_ref(&request.into_inner())? {
+            SessionRef::Id(id) => self.find_session(id).await?,
+            SessionRef::Thread { trigger, key } => {
+                let trigger = self.find_trigger("trigger_id", &trigger).await?;
+                let found = self.rooms.store.session_by_key(trigger.id, &key).await?;
+                found.ok_or_else(|| not_found("session", format!("{}/{key}", trigger.slug)))?
+            }
+        };
+        answer(v1::GetSessionResponse { session: Some(self.session_message(&found)) })
+    }
+
+    async fn reset_session(&self, request: Request<v1::ResetSessionRequest>) -> Answer<v1::ResetSessionResponse> {
+        let request = request.into_inner();
+        let id: SessionId = Fields::id("session_id", &request.session_id)?;
+        let mut fields = Fields::new();
+        let reason = fields.text("reason", request.reason, MAX_REASON);
+        let reason = fields.finish(reason)?;
+        let reset = self.rooms.queue.reset_session(id, request.cancel_runs, request.purge, &reason).await?;
+        // The directory of a run that is being cancelled is still in use; the clean-up takes it later.
+        if request.purge && reset.live_run_id.is_none() {
+            self.remove_directories(vec![id]).await;
+        }
+        answer(v1::ResetSessionResponse { session: Some(self.session_message(&reset)) })
+    }
+
+    async fn compact_session(&self, request: Request<v1::CompactSessionRequest>) -> Answer<v1::CompactSessionResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        let call = Call { rpc: "CompactSession", principal: &principal, request_id: &request.request_id, request: &request };
+        let compact = async {
+            let id: SessionId = Fields::id("session_id", &request.session_id)?;
+            let queued = self.rooms.queue.enqueue_compaction(id, requester(&principal)).await?;
+            Ok(v1::CompactSessionResponse { run: Some(run(&queued)) })
+        };
+        answer(self.once(call, Clone::clone, compact).await?)
+    }
+
+    async fn clean_up_stale_sessions(&self, request: Request<v1::CleanUpStaleSessionsRequest>) -> Answer<v1::CleanUpStaleSessionsResponse> {
+        let request = request.into_inner();
+        let mut fields = Fields::new();
+        let older_than = fields.duration("older_than", request.older_than);
+        let older_than = fields.finish(older_than)?.unwrap_or_else(|| self.lifetime());
+        let trigger = self.named_trigger(&request.trigger_id).await?;
+        let cleaned = self.rooms.queue.clean_up(UnixMicros::now().minus(older_than), trigger).await?;
+        let removed = self.remove_directories(cleaned.session_ids.clone()).await;
+        answer(v1::CleanUpStaleSessionsResponse {
+            deleted_count: count(cleaned.session_ids.len()),
+            busy_count: count(cleaned.busy_count),
+            freed_bytes: cleaned.freed_bytes.saturating_add_unsigned(removed),
+            remaining_count: count(cleaned.remaining_count),
+            session_ids: cleaned.session_ids.iter().take(NAMED).map(ToString::to_string).collect(),
+        })
+    }
+
+    type ExportSessionStream = Streamed<v1::ExportSessionResponse>;
+
+    async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Self::ExportSessionStream> {
+        let request = request.into_inner();
+        let (manifest, conversation) = self.export(Fields::id("session_id", &request.session_id)?, request.generation).await?;
+        let trace = TraceId::current();
+        let first = stream::iter([Ok(Part::Manifest(manifest))]);
+        let rest = ReceiverStream::new(archive::parts(self.rooms.queue.clone(), conversation));
+        let parts = first.chain(rest).map(move |part| match part {
+            Ok(part) => Ok(v1::ExportSessionResponse { part: Some(part) }),
+            Err(error) => Err(status(&error, &trace)),
+        });
+        answer(parts.boxed())
+    }
+
+    async fn get_session_storage(&self, request: Request<v1::GetSessionStorageRequest>) -> Answer<v1::GetSessionStorageResponse> {
+        let trigger = self.named_trigger(&request.into_inner().trigger_id).await?;
+        let now = UnixMicros::now();
+        let stored = self.rooms.store.session_storage(trigger, now.minus(self.lifetime())).await?;
+        let mut message = storage(&stored, now);
+        let (taken, free) = self.measure(trigger).await?;
+        message.agent_files_bytes = saturated(taken.agent_files);
+        message.workspace_bytes = saturated(taken.workspaces);
+        message.disk_free_bytes = saturated(free);
+        answer(message)
+    }
+}
+
+impl Services {
+    /// The trigger that must exist if it is named.
+    async fn named_trigger(&self, text: &str) -> Result<Option<TriggerId>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        self.find_trigger("trigger_id", text).await.map(|trigger| Some(trigger.id))
+    }
+
+    fn session_message(&self, found: &Session) -> v1::Session {
+        session(found, self.lifetime(), UnixMicros::now())
+    }
+
+    /// How long a session may be unused before it is stale.
+    fn lifetime(&self) -> Duration {
+        let days = u64::try_from(self.rooms.settings.get().sessions.auto_cleanup_days).unwrap_or(0);
+        Duration::from_secs(days * 86_400)
+    }
+
+    /// What an export holds, and what it is made of.
+    async fn export(&self, id: SessionId, generation: Option<i32>) -> Result<(v1::SessionManifest, Conversation)> {
+        let found = self.find_session(id).await?;
+        let generation = generation.unwrap_or(found.generation);
+        if generation != found.generation {
+            // Only the present conversation is in custody; of earlier ones it is known that they were.
+            let known = found.conversations.iter().any(|conversation| conversation.generation == generation);
+            return Err(if known { Error::TranscriptGone } else { not_found("conversation", format!("{id}/{generation}")) });
+        }
+        let agent_session_id = found.agent_session_id.ok_or(Error::SessionEmpty)?;
+        let manifest = self.rooms.store.manifest(id).await?.filter(|manifest| !manifest.files.is_empty());
+        let manifest = manifest.ok_or(Error::TranscriptGone)?;
+        let last_run = match found.last_run_id {
+            Some(run) => self.rooms.store.run(run).await?,
+            None => None,
+        };
+        let files = manifest.files.iter();
+        let files = files.map(|file| v1::SessionFile { name: file.path.clone(), size_bytes: file.bytes, sha256: file.sha256.clone() });
+        let message = v1::SessionManifest {
+            session: Some(self.session_message(&found)),
+            agent_session_id: agent_session_id.to_string(),
+            cli_version: last_run.map(|run| run.agent_version).unwrap_or_default(),
+            files: files.collect(),
+            resume_command: format!("claude --resume {agent_session_id}"),
+        };
+        Ok((message, Conversation { session: id, generation, manifest }))
+    }
+
+    async fn measure(&self, trigger: Option<TriggerId>) -> Result<(directories::Taken, u64)> {
+        let sessions = match trigger {
+            Some(trigger) => Some(self.session_ids(trigger).await?),
+            None => None,
+        };
+        let data_dir = self.rooms.facts.data_dir.clone();
+        let measuring = move || (directories::measure(&data_dir, sessions.as_deref()), directories::disk_free(&data_dir));
+        tokio::task::spawn_blocking(measuring).await.map_err(Error::internal)
+    }
+
+    async fn session_ids(&self, trigger: TriggerId) -> Result<Vec<SessionId>> {
+        let filter = SessionFilter { trigger_id: Some(trigger), ..SessionFilter::default() };
+        let mut page = PageRequest { size: crate::domain::MAX_PAGE_SIZE, after: None };
+        let mut ids = Vec::new();
+        loop {
+            let listed = self.rooms.store.list_sessions(&filter, SessionOrder::LastUse, page).await?;
+            ids.extend(listed.items.iter().map(|session| session.id));
+            match listed.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(ids),
+            }
+        }
+    }
+
+    /// Deletes the directories of sessions that are gone, and gives their size.
+    pub(super) async fn remove_directories(&self, sessions: Vec<SessionId>) -> u64 {
+        let data_dir = self.rooms.facts.data_dir.clone();
+        tokio::task::spawn_blocking(move || directories::remove(&data_dir, &sessions)).await.unwrap_or(0)
+    }
+}
+
+fn saturated(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
