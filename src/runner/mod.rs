@@ -4,7 +4,11 @@ mod config;
 mod kill;
 mod lines;
 mod process;
+mod metering;
+mod outcome;
+mod pump;
 mod version;
+mod watch;
 pub mod watchdog;
 
 pub use config::{ClaudeConfig, Config, Setup};

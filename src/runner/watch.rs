@@ -1,0 +1,336 @@
+//! Watches one agent process from its start to the end of everything it started.
+
+use std::pin::{Pin, pin};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::kill::{self, Mark, sweep};
+use super::lines::Line;
+use super::metering::Meter;
+use super::process::Process;
+use super::pump::Pump;
+use crate::agent::LineParser;
+use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, RunId, SpawnPurpose};
+use crate::queue::{Lease, Queue};
+
+/// How long an agent may live on in silence after its result.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long others may hold an agent's pipes open after its end.
+const PIPES: Duration = Duration::from_secs(2);
+const STDERR_KEPT: usize = 4096;
+
+/// What to watch for.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) cli: &'a AgentCli,
+    pub(super) purpose: SpawnPurpose,
+    /// The mode that the agent must say it runs in.
+    pub(super) permission_mode: &'a str,
+    /// When the run's time is over.
+    pub(super) deadline: Option<Instant>,
+    /// How long it may say nothing.
+    pub(super) silence: Option<Duration>,
+    /// From asking it to stop until it is killed.
+    pub(super) grace: Duration,
+    pub(super) mark: &'a Mark,
+    pub(super) queue: &'a Queue,
+    pub(super) lease: &'a Lease,
+}
+
+/// Why we ended an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Somebody cancelled the run.
+    Cancelled,
+    /// The server stops.
+    Interrupted,
+    /// The run's time was over.
+    TimedOut,
+    /// It said nothing for this long.
+    Silent(Duration),
+    /// It runs under another permission mode than it was told.
+    Mismatch(String),
+    /// It said its result and did not go.
+    Lingered,
+    /// Our lease is not current any more, or nothing can be written.
+    Lost,
+}
+
+/// What was seen of one process.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) init: Option<InitLine>,
+    /// The last result.
+    pub(super) result: Option<AgentResult>,
+    /// Whether a compaction took place.
+    pub(super) compacted: bool,
+    pub(super) fell_back: bool,
+    pub(super) denied_tools: Vec<String>,
+    pub(super) stopped: Option<Stopped>,
+    pub(super) exit: Option<ExitStatus>,
+    /// The end of its standard error.
+    pub(super) stderr: String,
+    /// Lines that were no known message of the agent.
+    pub(super) strange_lines: u64,
+    /// What it used.
+    pub(super) meter: Meter,
+    /// Processes that it left behind.
+    pub(super) left_behind: usize,
+    pub(super) wall: Duration,
+}
+
+/// What can end a run from outside. Kept over all processes of an attempt.
+pub(super) struct Ends {
+    cancelled: Pin<Box<dyn Future<Output = ()> + Send>>,
+    interrupt: CancellationToken,
+    wanted: Option<Stopped>,
+}
+
+impl Ends {
+    pub(super) fn new(queue: Queue, run: RunId, interrupt: CancellationToken) -> Self {
+        Self { cancelled: Box::pin(async move { queue.cancelled(run).await }), interrupt, wanted: None }
+    }
+
+    /// Completes when the end is wanted, then at once each time.
+    pub(super) async fn wanted(&mut self) -> Stopped {
+        if let Some(wanted) = &self.wanted {
+            return wanted.clone();
+        }
+        let wanted = tokio::select! {
+            biased;
+            () = &mut self.cancelled => Stopped::Cancelled,
+            () = self.interrupt.cancelled() => Stopped::Interrupted,
+        };
+        self.wanted.insert(wanted).clone()
+    }
+}
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ends").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+/// Watches `process` to its end. `feed` gives it its prompt, after whatever must be stored before; if that fails it is ended.
+pub(super) async fn watch(
+    mut process: Process,
+    order: &Order<'_>,
+    feed: impl Future<Output = Result<()>>,
+    pump: &mut Pump,
+    ends: &mut Ends,
+) -> Report {
+    let (pid, lost) = (process.pid, pump.lost());
+    let mut seen = Seen::new(order);
+    let mut feed = pin!(feed);
+    let mut fed = false;
+    let (stdout, stderr, child) = process.parts();
+    while !seen.over(stdout.ended() && stderr.ended()) {
+        let timer = seen.timer();
+        tokio::select! {
+            biased;
+            why = ends.wanted(), if seen.stop.is_none() => seen.stop(why, pid),
+            () = lost.cancelled(), if seen.stop.is_none() => seen.stop(Stopped::Lost, pid),
+            done = &mut feed, if !fed => {
+                fed = true;
+                if let Err(error) = done {
+                    seen.refused(&error, pid);
+                }
+            }
+            () = pump.work() => {}
+            due = async { let (at, due) = timer?; tokio::time::sleep_until(at).await; Some(due) }, if timer.is_some() => seen.due(due, pid).await,
+            line = stdout.next(), if !pump.full() && !stdout.ended() => {
+                let mut next = line.unwrap_or_default();
+                while let Some(line) = next {
+                    seen.line(&line, pump, pid).await;
+                    next = if pump.full() { None } else { stdout.buffered() };
+                }
+            }
+            line = stderr.next(), if !pump.full() && !stderr.ended() => if let Ok(Some(line)) = line { seen.stderr(&line, pump) },
+            status = child.wait(), if seen.exited.is_none() => seen.exited(status.ok()),
+        }
+    }
+    pump.leave_block();
+    let mark = order.mark.clone();
+    let root = seen.exited.is_none().then_some(pid);
+    let left_behind = tokio::task::spawn_blocking(move || sweep(&[mark], root)).await.unwrap_or(0);
+    Report { left_behind: seen.report.left_behind + left_behind, wall: seen.began.elapsed(), ..seen.report }
+}
+
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Deadline,
+    Silence,
+    Linger,
+    Kill,
+    Sweep,
+    GiveUp,
+}
+
+struct Seen<'a> {
+    order: &'a Order<'a>,
+    parser: LineParser,
+    report: Report,
+    began: Instant,
+    last_line: Instant,
+    background: Vec<String>,
+    /// When it is killed, once it was asked to stop.
+    stop: Option<Instant>,
+    killed: bool,
+    exited: Option<Instant>,
+    swept: bool,
+    given_up: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn new(order: &'a Order<'a>) -> Self {
+        let (parser, now) = (LineParser::new(order.cli, order.purpose), Instant::now());
+        let (stop, exited, background) = (None, None, Vec::new());
+        Self { order, parser, report: Report::default(), began: now, last_line: now, background, stop, killed: false, exited, swept: false, given_up: false }
+    }
+
+    const fn over(&self, pipes_ended: bool) -> bool {
+        self.exited.is_some() && pipes_ended || self.given_up
+    }
+
+    fn timer(&self) -> Option<(Instant, Due)> {
+        if let Some(exited) = self.exited {
+            return Some(if self.swept { (exited + PIPES * 3, Due::GiveUp) } else { (exited + PIPES, Due::Sweep) });
+        }
+        if let Some(kill_at) = self.stop {
+            // Even a kill can take time to come through, but not for ever.
+            return Some(if self.killed { (kill_at + PIPES * 5, Due::GiveUp) } else { (kill_at, Due::Kill) });
+        }
+        let deadline = self.order.deadline.map(|at| (at, Due::Deadline));
+        let silence = self.order.silence.map(|span| (self.last_line + span, Due::Silence));
+        let done = self.report.result.is_some() && self.background.is_empty();
+        let linger = done.then_some((self.last_line + LINGER, Due::Linger));
+        [deadline, silence, linger].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    async fn due(&mut self, due: Due, pid: i32) {
+        match due {
+            Due::Deadline => self.stop(Stopped::TimedOut, pid),
+            Due::Silence => self.stop(Stopped::Silent(self.last_line.elapsed()), pid),
+            Due::Linger => self.stop(Stopped::Lingered, pid),
+            Due::Kill => {
+                self.killed = true;
+                self.sweep(Some(pid)).await;
+            }
+            Due::Sweep => {
+                self.swept = true;
+                self.sweep(None).await;
+            }
+            Due::GiveUp => self.given_up = true,
+        }
+    }
+
+    async fn sweep(&mut self, root: Option<i32>) {
+        let mark = self.order.mark.clone();
+        self.report.left_behind += tokio::task::spawn_blocking(move || sweep(&[mark], root)).await.unwrap_or(0);
+    }
+
+    fn stop(&mut self, why: Stopped, pid: i32) {
+        // Without a lease the run may already live elsewhere: no grace.
+        let grace = if why == Stopped::Lost { Duration::ZERO } else { self.order.grace };
+        self.stop = Some(Instant::now() + grace);
+        self.report.stopped = Some(why);
+        if self.exited.is_none() {
+            kill::interrupt(pid);
+        }
+    }
+
+    /// What had to be stored was not.
+    fn refused(&mut self, error: &Error, pid: i32) {
+        tracing::warn!(run.id = %self.order.lease.run_id, error = %error, "ending an agent whose run cannot be written");
+        if self.stop.is_none() {
+            self.stop(Stopped::Lost, pid);
+        }
+    }
+
+    fn exited(&mut self, status: Option<ExitStatus>) {
+        self.exited = Some(Instant::now());
+        self.report.exit = status;
+    }
+
+    fn stderr(&mut self, line: &Line, pump: &mut Pump) {
+        self.last_line = Instant::now();
+        let text = &mut self.report.stderr;
+        text.push_str(&String::from_utf8_lossy(&line.bytes[..line.bytes.len().min(STDERR_KEPT)]));
+        text.push('\n');
+        let excess = text.len().saturating_sub(STDERR_KEPT);
+        text.drain(..text.ceil_char_boundary(excess));
+        pump.stderr(line);
+    }
+
+    async fn line(&mut self, line: &Line, pump: &mut Pump, pid: i32) {
+        self.last_line = Instant::now();
+        let events = self.parser.line(&line.bytes, line.cut);
+        // Pieces of a block are shown, not kept: they do not count.
+        let kept = events.iter().any(|event| matches!(event, AgentEvent::Entry { .. } | AgentEvent::Init(_)));
+        let within = if kept { pump.admit(line) } else { !pump.truncated() };
+        let mut raw = Some(line);
+        for event in events {
+            match event {
+                AgentEvent::Init(init) => self.init(init, raw.take(), pump, pid).await,
+                AgentEvent::Entry { kind, parent_tool_use_id } => {
+                    self.note(&kind);
+                    if within {
+                        pump.line(kind, parent_tool_use_id, raw.take());
+                    }
+                }
+                AgentEvent::Delta { block_id, thinking, text } if within => pump.delta(block_id, thinking, &text),
+                AgentEvent::Delta { .. } => {}
+                AgentEvent::Metered(message) => {
+                    if self.report.meter.message(&message) && within {
+                        pump.say(self.report.meter.entry());
+                    }
+                }
+                AgentEvent::Compacted { pre_tokens, post_tokens } => {
+                    self.report.compacted = true;
+                    let values = [("pre_tokens", pre_tokens.to_string()), ("post_tokens", post_tokens.to_string())];
+                    pump.notice(NoticeCode::Compacted, "the conversation was compacted", &values);
+                }
+                AgentEvent::BackgroundTask { task_id, running: true } => self.background.push(task_id),
+                AgentEvent::BackgroundTask { task_id, .. } => self.background.retain(|known| *known != task_id),
+                AgentEvent::Result(result) => {
+                    self.report.meter.result(&result);
+                    self.report.denied_tools.extend(result.denied_tools.iter().cloned());
+                    self.report.result = Some(*result);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, kind: &EntryKind) {
+        match kind {
+            EntryKind::Notice { code: NoticeCode::ModelFallback, .. } => self.report.fell_back = true,
+            EntryKind::Other { line_type, .. } if line_type == "not_json" || line_type == "truncated" => self.report.strange_lines += 1,
+            _ => {}
+        }
+    }
+
+    async fn init(&mut self, init: InitLine, line: Option<&Line>, pump: &mut Pump, pid: i32) {
+        if self.report.init.is_some() {
+            return;
+        }
+        if init.permission_mode != self.order.permission_mode && self.stop.is_none() {
+            let (told, says) = (self.order.permission_mode, &init.permission_mode);
+            self.stop(Stopped::Mismatch(format!("the agent was told permission mode `{told}` and says it runs in `{says}`")), pid);
+        }
+        pump.line(started(self.order.purpose, &init), String::new(), line);
+        let up = self.order.queue.agent_up(self.order.lease, &init.model, &init.agent_version, &init.agent_session_id).await;
+        self.report.init = Some(init);
+        if let Err(error) = up {
+            self.refused(&error, pid);
+        }
+    }
+}
+
+fn started(purpose: SpawnPurpose, init: &InitLine) -> EntryKind {
+    let InitLine { agent_session_id, agent_version, model, permission_mode, tools, mcp_servers, credential_kind } = init.clone();
+    EntryKind::AgentStarted { purpose, agent_session_id, agent_version, model, permission_mode, tools, mcp_servers, credential_kind }
+}
