@@ -45,7 +45,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// A line that was read already, whole: a cheap way to take many.
     pub(super) fn buffered(&mut self) -> Option<Line> {
         let chunk = self.reader.buffer();
-        let feed = chunk.iter().position(|byte| *byte == b'\n').filter(|feed| self.held.is_empty() && self.size == 0 && *feed <= self.cap)?;
+        let feed =
+            chunk.iter().position(|byte| *byte == b'\n').filter(|feed| self.held.is_empty() && self.size == 0 && *feed <= self.cap)?;
         let line = Line { bytes: chunk[..feed].to_vec(), size: feed as u64, cut: false };
         self.reader.consume(feed + 1);
         Some(line)
@@ -54,7 +55,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// The next line; none at the end. A last line without a line feed counts.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         while !self.ended {
-            let chunk = self.reader.fill_buf().await?;
+            if let Err(error) = self.reader.fill_buf().await {
+                self.ended = true;
+                return Err(error);
+            }
+            let chunk = self.reader.buffer();
             let feed = chunk.iter().position(|byte| *byte == b'\n');
             let piece = &chunk[..feed.unwrap_or(chunk.len())];
             self.ended = chunk.is_empty();

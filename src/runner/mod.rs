@@ -1,15 +1,211 @@
 //! The runner: claims runs and works on them, each as an agent process that is watched to its end.
+//!
+//! ```text
+//! claim → attempt (which conversation?) → spawn (within time and money) → watch → pump → journal
+//!                                                                           └→ kill, when it must end
+//! ```
 
+mod attempt;
 mod config;
+mod custody;
+mod end;
 mod kill;
 mod lines;
-mod process;
 mod metering;
 mod outcome;
+mod place;
+mod process;
+mod prompts;
 mod pump;
+mod spawn;
+mod tale;
+mod turn;
 mod version;
 mod watch;
 pub mod watchdog;
+mod workspace;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch as channel;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 pub use config::{ClaudeConfig, Config, Setup};
 pub use version::{Found, OLDEST_CLAUDE, Probe};
+
+use crate::domain::{Error, Failure, FailureReason, Settings, UnixMicros, WorkerId};
+use crate::journal::Journal;
+use crate::metrics;
+use crate::queue::{Lease, Queue};
+
+/// How often the queue is looked at when no hint comes.
+const POLL: Duration = Duration::from_secs(1);
+/// How long interrupted runs may take beyond the kill grace until they are left to the watchdog.
+const LAST_CALL: Duration = Duration::from_secs(20);
+
+/// What the runner works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Where runs come from.
+    pub queue: Queue,
+    /// Where their output goes.
+    pub journal: Journal,
+    /// The settings in force.
+    pub settings: channel::Receiver<Arc<Settings>>,
+}
+
+/// What all attempts share.
+#[derive(Debug)]
+struct Shared {
+    queue: Queue,
+    journal: Journal,
+    setup: Setup,
+    probe: Arc<Probe>,
+    worker: WorkerId,
+}
+
+/// A running runner.
+#[derive(Debug)]
+pub struct Runner {
+    claims: JoinHandle<()>,
+}
+
+impl Runner {
+    /// Claims and works on runs as `worker` until `stop`. Then nothing more is claimed; live runs have the drain timeout
+    /// to end, and are then interrupted so that they go on at the next start.
+    #[must_use]
+    pub fn start(deps: Deps, setup: Setup, worker: WorkerId, stop: CancellationToken) -> Self {
+        let Deps { queue, journal, settings } = deps;
+        let shared = Arc::new(Shared { queue, journal, setup, probe: Arc::default(), worker });
+        let claims = Claims { shared, settings, stop, interrupt: CancellationToken::new(), runs: JoinSet::new(), leases: HashMap::new() };
+        #[expect(clippy::disallowed_methods, reason = "owned by the runner, whose `stopped` waits for it")]
+        let claims = tokio::spawn(claims.work());
+        Self { claims }
+    }
+
+    /// Completes when every run has ended or was interrupted, after `stop`.
+    pub async fn stopped(self) {
+        if let Err(error) = self.claims.await {
+            tracing::error!(error = %error, "the runner failed");
+        }
+    }
+}
+
+/// The loop that claims.
+struct Claims {
+    shared: Arc<Shared>,
+    settings: channel::Receiver<Arc<Settings>>,
+    stop: CancellationToken,
+    interrupt: CancellationToken,
+    runs: JoinSet<()>,
+    leases: HashMap<Id, Lease>,
+}
+
+impl Claims {
+    async fn work(mut self) {
+        // Learns the agent's version before the first run needs it; goes with this loop.
+        let mut first_look = JoinSet::new();
+        first_look.spawn(look(self.shared.clone()));
+        while !self.stop.is_cancelled() {
+            let queue = self.shared.queue.clone();
+            // Registered before the claim: what comes in between is not missed.
+            let hint = queue.work();
+            let slots = self.shared.setup.config.slots.unwrap_or_else(|| self.slots()).saturating_sub(self.runs.len());
+            let claimed = if slots == 0 { 0 } else { self.claim(slots).await };
+            if slots > 0 && claimed == slots {
+                continue;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = hint, if slots > 0 => {}
+                () = due(&queue), if slots > 0 => {}
+                _ = self.settings.changed() => {}
+                Some(ended) = self.runs.join_next_with_id() => self.ended(ended).await,
+            }
+        }
+        self.drain().await;
+    }
+
+    fn slots(&self) -> usize {
+        usize::try_from(self.settings.borrow().limits.max_concurrent_runs).unwrap_or(0)
+    }
+
+    async fn claim(&mut self, slots: usize) -> usize {
+        match self.shared.queue.claim(self.shared.worker, slots).await {
+            Ok(assignments) => {
+                let count = assignments.len();
+                for assignment in assignments {
+                    metrics::run_began();
+                    let lease = assignment.lease;
+                    let task = self.runs.spawn(attempt::run(self.shared.clone(), assignment, self.interrupt.clone()));
+                    self.leases.insert(task.id(), lease);
+                }
+                count
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "no run could be claimed");
+                0
+            }
+        }
+    }
+
+    async fn drain(mut self) {
+        if !self.runs.is_empty() {
+            tracing::info!(runs = self.runs.len(), "waiting for live runs to end");
+        }
+        let patience = self.shared.setup.drain_timeout;
+        if tokio::time::timeout(patience, self.all_ended()).await.is_err() {
+            tracing::info!(runs = self.runs.len(), "interrupting live runs; they go on at the next start");
+            self.interrupt.cancel();
+            let patience = self.shared.setup.kill_grace() + LAST_CALL;
+            if tokio::time::timeout(patience, self.all_ended()).await.is_err() {
+                tracing::error!(runs = self.runs.len(), "runs could not be interrupted; the next start finds them");
+                self.runs.shutdown().await;
+            }
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(ended) = self.runs.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+    }
+
+    /// A run's task is over. One that failed is a fault of ours: its processes and its run must not stay behind.
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let (Some(lease), Err(error)) = (self.leases.remove(&id), ended) else { return };
+        tracing::error!(run.id = %lease.run_id, error = %error, "the task of a run failed");
+        let mark = kill::Mark::run(self.shared.worker, lease.run_id);
+        let _ = tokio::task::spawn_blocking(move || kill::sweep(&[mark], None)).await;
+        let failure = Failure::new(FailureReason::Internal, "the server failed while it worked on this run");
+        if let Err(error) = self.shared.queue.finish(&lease, end::failed(failure)).await {
+            tracing::error!(run.id = %lease.run_id, error = %error, "the end of the run could not be written; the next start finds it");
+        }
+    }
+}
+
+async fn look(shared: Arc<Shared>) {
+    match shared.probe.check(&shared.setup).await {
+        Ok(found) => {
+            tracing::info!(path = %found.path.display(), version = found.version.as_deref().unwrap_or("unknown"), "found the agent")
+        }
+        Err(failure) => tracing::warn!(reason = %failure.reason, "{}", failure.message),
+    }
+}
+
+/// Completes when a run that waits for a time is due, and at the latest when it is time to look anyway.
+async fn due(queue: &Queue) {
+    let next = match queue.next_due().await {
+        Ok(Some(time)) => time.since(UnixMicros::now()),
+        Ok(None) | Err(Error::StoreUnavailable(_)) => POLL,
+        Err(error) => {
+            tracing::warn!(error = %error, "the next due run is not known");
+            POLL
+        }
+    };
+    tokio::time::sleep(next.clamp(Duration::from_millis(1), POLL)).await;
+}

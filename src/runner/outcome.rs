@@ -69,7 +69,6 @@ fn api(result: &AgentResult) -> FailureReason {
     let text = result.error.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match result.api_status {
-        Some(401) => Reason::AgentNotLoggedIn,
         Some(404) => Reason::ModelUnknown,
         Some(413) => Reason::PromptTooLarge,
         Some(400) if says(&["prompt is too long", "too many tokens"]) => Reason::PromptTooLarge,
@@ -78,7 +77,19 @@ fn api(result: &AgentResult) -> FailureReason {
         None if says(&["529", "overloaded", "rate limit"]) => Reason::ModelOverloaded,
         None if says(&["not logged in", "/login"]) => Reason::AgentNotLoggedIn,
         None if says(&["prompt is too long"]) => Reason::PromptTooLarge,
-        None if says(&["connect", "network", "timed out", "timeout", "unreachable", "econn", "enotfound", "socket", "fetch failed", "certificate"]) => {
+        None if says(&[
+            "connect",
+            "network",
+            "timed out",
+            "timeout",
+            "unreachable",
+            "econn",
+            "enotfound",
+            "socket",
+            "fetch failed",
+            "certificate",
+        ]) =>
+        {
             Reason::ModelUnreachable
         }
         None => Reason::ModelError,
@@ -100,8 +111,9 @@ fn untold(report: &Report) -> Failure {
         },
         None => "and could not be waited for".to_owned(),
     };
-    let (reason, what) = if report.init.is_some() || report.exit.is_some_and(|status| status.signal().is_some()) {
-        (Reason::AgentCrashed, "the agent ended without a result,")
+    let worked = report.exit.is_some_and(|status| status.success());
+    let (reason, what) = if report.exit.is_some_and(|status| status.signal().is_some()) || (report.init.is_some() && !worked) {
+        (Reason::AgentCrashed, "the agent died without a result,")
     } else if says("unknown option") || says("unknown argument") {
         (Reason::AgentUnsupported, "the agent does not know one of the flags it was given; it ended")
     } else if says("stdin input exceeds") {
@@ -110,7 +122,7 @@ fn untold(report: &Report) -> Failure {
         (Reason::AgentNotLoggedIn, "the agent has no credential; it ended")
     } else if report.strange_lines > 0 {
         (Reason::AgentOutputInvalid, "the agent printed what is none of its messages and ended")
-    } else if report.exit.is_some_and(|status| status.success()) {
+    } else if worked {
         (Reason::AgentOutputInvalid, "the agent printed no result and ended")
     } else {
         (Reason::AgentStartFailed, "the agent did not start its work; it ended")
@@ -182,7 +194,8 @@ mod tests {
     #[test]
     fn the_models_answers_have_their_own_names() {
         let of = |text: &str, status| api(&result(AgentResultKind::ApiError, text, status));
-        assert_eq!(of("Failed to authenticate. API Error: 401", Some(401)), FailureReason::AgentNotLoggedIn);
+        assert_eq!(of("Failed to authenticate. API Error: 401", Some(401)), FailureReason::ModelError);
+        assert_eq!(of("Not logged in · Please run /login", None), FailureReason::AgentNotLoggedIn);
         assert_eq!(of("model: nope", Some(404)), FailureReason::ModelUnknown);
         assert_eq!(of("", Some(429)), FailureReason::ModelOverloaded);
         assert_eq!(of("API Error: Repeated 529 Overloaded errors", None), FailureReason::ModelOverloaded);

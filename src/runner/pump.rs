@@ -78,7 +78,22 @@ impl Pump {
         let gathered = Batch::default();
         let last_flush = Instant::now() - EVERY;
         let tools = HashMap::new();
-        Self { journal, lease, batches, writer, lost, gathered, bytes: 0, last_flush, limit, read: 0, stderr_read: 0, tools, open: None, open_count }
+        Self {
+            journal,
+            lease,
+            batches,
+            writer,
+            lost,
+            gathered,
+            bytes: 0,
+            last_flush,
+            limit,
+            read: 0,
+            stderr_read: 0,
+            tools,
+            open: None,
+            open_count,
+        }
     }
 
     /// Completes when nothing can be written any more: the lease is not ours, or the journal is gone.
@@ -174,7 +189,8 @@ impl Pump {
 
     /// Hands over what is due; pending while nothing is. May be dropped at any await: nothing is lost.
     pub(super) async fn work(&mut self) {
-        let gathered = self.gathered.first_read.map(|first| if self.full() { first } else { (first + COMPANY).max(self.last_flush + EVERY) });
+        let gathered =
+            self.gathered.first_read.map(|first| if self.full() { first } else { (first + COMPANY).max(self.last_flush + EVERY) });
         let shown = self.open.as_ref().filter(|open| open.dirty).map(|open| open.published.map_or_else(Instant::now, |last| last + EVERY));
         let Some(due) = gathered.into_iter().chain(shown).min() else { return std::future::pending().await };
         tokio::time::sleep_until(due).await;
@@ -233,7 +249,10 @@ impl Pump {
 /// What an entry takes in memory, nearly.
 fn size(entry: &NewEntry) -> usize {
     let text = match &entry.kind {
-        EntryKind::Text { text, .. } | EntryKind::Thinking { text, .. } | EntryKind::ToolResult { text, .. } | EntryKind::Stderr { text } => text.len(),
+        EntryKind::Text { text, .. }
+        | EntryKind::Thinking { text, .. }
+        | EntryKind::ToolResult { text, .. }
+        | EntryKind::Stderr { text } => text.len(),
         EntryKind::ToolCall { input_json, .. } => input_json.len(),
         EntryKind::Other { raw_json, .. } => raw_json.len(),
         EntryKind::RunStarted { prompt, .. } => prompt.len(),

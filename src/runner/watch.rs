@@ -140,7 +140,7 @@ pub(super) async fn watch(
                 }
             }
             () = pump.work() => {}
-            due = async { let (at, due) = timer?; tokio::time::sleep_until(at).await; Some(due) }, if timer.is_some() => seen.due(due, pid).await,
+            Some(due) = wait_for(timer), if timer.is_some() => seen.due(due, pid).await,
             line = stdout.next(), if !pump.full() && !stdout.ended() => {
                 let mut next = line.unwrap_or_default();
                 while let Some(line) = next {
@@ -170,6 +170,12 @@ enum Due {
     GiveUp,
 }
 
+async fn wait_for(timer: Option<(Instant, Due)>) -> Option<Due> {
+    let (at, due) = timer?;
+    tokio::time::sleep_until(at).await;
+    Some(due)
+}
+
 struct Seen<'a> {
     order: &'a Order<'a>,
     parser: LineParser,
@@ -189,7 +195,19 @@ impl<'a> Seen<'a> {
     fn new(order: &'a Order<'a>) -> Self {
         let (parser, now) = (LineParser::new(order.cli, order.purpose), Instant::now());
         let (stop, exited, background) = (None, None, Vec::new());
-        Self { order, parser, report: Report::default(), began: now, last_line: now, background, stop, killed: false, exited, swept: false, given_up: false }
+        Self {
+            order,
+            parser,
+            report: Report::default(),
+            began: now,
+            last_line: now,
+            background,
+            stop,
+            killed: false,
+            exited,
+            swept: false,
+            given_up: false,
+        }
     }
 
     const fn over(&self, pipes_ended: bool) -> bool {

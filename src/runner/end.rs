@@ -1,0 +1,118 @@
+//! The end of an attempt: the transcript into custody, the journal closed, the run finished or left for another attempt.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::Attempt;
+use super::outcome::Verdict;
+use super::place::Place;
+use super::{custody, workspace};
+use crate::domain::{Error, Failure, NoticeCode, Result, RunWarning, SessionKind};
+use crate::metrics;
+use crate::queue::{Finish, Manifest, RunEnd};
+
+/// How long a store that cannot write the end of a run is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The end of a run of which nothing is known but its failure.
+pub(super) fn failed(failure: Failure) -> Finish {
+    Finish {
+        end: RunEnd::Failed { failure, text: String::new() },
+        warnings: Vec::new(),
+        lineage: None,
+        model: String::new(),
+        agent_version: String::new(),
+        billing: None,
+        conversation: None,
+        turn_duration_ms: 0,
+        api_duration_ms: 0,
+    }
+}
+
+impl Attempt {
+    /// Ends the attempt as `verdict` says.
+    pub(super) async fn end(mut self, verdict: Verdict, place: Option<Place>) {
+        let run = self.assignment.lease.run_id;
+        let kept = match &place {
+            Some(place) if verdict != Verdict::Lost => self.keep(place).await,
+            _ => None,
+        };
+        let (state, reason) = match &verdict {
+            Verdict::Worked(_) => ("succeeded", ""),
+            Verdict::Failed(failure) => ("failed", failure.reason.as_str()),
+            Verdict::Cancelled => ("cancelled", ""),
+            Verdict::Interrupted | Verdict::Stale => ("interrupted", ""),
+            Verdict::Lost => ("lost", ""),
+        };
+        let began = self.crew.claimed;
+        if let Err(error) = self.close(verdict, kept).await {
+            match error {
+                Error::Fenced => tracing::warn!(run.id = %run, "the run is not this server's any more; what it did since is left out"),
+                error => tracing::error!(run.id = %run, error = %error, "the end of the run could not be written"),
+            }
+        }
+        if let Some(place) = &place {
+            workspace::clean_tmp(&place.dirs);
+        }
+        metrics::run_ended(state, reason, began.elapsed());
+        tracing::info!(run.id = %run, state, reason, duration_ms = began.elapsed().as_millis(), "attempt ended");
+    }
+
+    /// Takes the transcript into custody; what fails is a warning, never the run's end.
+    async fn keep(&mut self, place: &Place) -> Option<Manifest> {
+        let talk = self.crew.tale.talk.filter(|_| self.assignment.session.kind == SessionKind::Thread)?;
+        let (queue, lease) = (&self.shared.queue, &self.assignment.lease);
+        match custody::save(queue, lease, talk.generation, talk.id, &place.project_dir, &self.manifest).await {
+            Ok(manifest) => Some(manifest),
+            Err(error) => {
+                self.crew.pump.notice(NoticeCode::TranscriptNotSaved, format!("the transcript could not be saved: {error}"), &[]);
+                self.crew.tale.warn(RunWarning::TranscriptNotSaved);
+                None
+            }
+        }
+    }
+
+    async fn close(self, verdict: Verdict, kept: Option<Manifest>) -> Result<()> {
+        let Self { shared, assignment, crew, .. } = self;
+        let (queue, lease, tale, mut pump) = (&shared.queue, assignment.lease, crew.tale, crew.pump);
+        let end = match verdict {
+            Verdict::Lost => return pump.close().await.and(Err(Error::Fenced)),
+            Verdict::Interrupted | Verdict::Stale => {
+                pump.notice(NoticeCode::Interrupted, "the server stops; the run goes on when it is back", &[]);
+                pump.close().await?;
+                if let (Some(manifest), Some(talk)) = (kept, tale.talk) {
+                    queue.checkpoint(&lease, talk.generation, &manifest).await?;
+                }
+                return queue.interrupt(&lease).await;
+            }
+            Verdict::Worked(text) => RunEnd::Succeeded(text),
+            Verdict::Failed(failure) => RunEnd::Failed { failure, text: tale.last_text.clone() },
+            Verdict::Cancelled => RunEnd::Cancelled,
+        };
+        // The outcome is the journal's last entry: everything else must stand before it.
+        pump.close().await?;
+        let finish = Finish {
+            end,
+            conversation: tale.conversation(kept),
+            warnings: tale.warnings,
+            lineage: tale.lineage,
+            model: tale.model,
+            agent_version: tale.agent_version,
+            billing: tale.billing,
+            turn_duration_ms: tale.turn_duration_ms,
+            api_duration_ms: tale.api_duration_ms,
+        };
+        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
+        loop {
+            match queue.finish(&lease, finish.clone()).await {
+                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
+                    tracing::warn!(run.id = %lease.run_id, error = why, "the end of the run cannot be written, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                done => return done,
+            }
+        }
+    }
+}
