@@ -78,7 +78,6 @@ pub fn runner_setup(config: &Config) -> runner::Setup {
         claude: config.agent.claude.clone(),
         profiles: config.profiles.clone(),
         workspaces: config.workspaces.clone(),
-        drain_timeout: Duration::from_secs(config.server.drain_timeout_seconds),
     }
 }
 
@@ -122,7 +121,7 @@ impl App {
         let journal = Journal::new(Arc::clone(&store));
         let intake = Intake::new(Arc::clone(&store), queue.clone(), cipher.clone());
         let setup = runner_setup(&config);
-        let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.clone(), worker);
+        let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.subscribe(), worker);
         let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), runner::forget_session);
         let upkeep = own(upkeep.run(stop.clone()));
 

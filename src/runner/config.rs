@@ -65,8 +65,6 @@ pub struct Setup {
     pub profiles: BTreeMap<String, Profile>,
     /// Section `[workspaces]`: absolute directories by name.
     pub workspaces: BTreeMap<String, PathBuf>,
-    /// From asking the server to stop until live runs are interrupted; they go on at the next start.
-    pub drain_timeout: Duration,
 }
 
 impl Setup {

@@ -26,17 +26,18 @@ pub mod watchdog;
 mod workspace;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch as channel;
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{ClaudeConfig, Config, Setup};
 pub use version::{Found, OLDEST_CLAUDE, Probe};
 
-use crate::domain::{Error, Failure, FailureReason, Settings, UnixMicros, WorkerId};
+use crate::domain::{Error, Failure, FailureReason, SessionId, Settings, UnixMicros, WorkerId};
 use crate::journal::Journal;
 use crate::metrics;
 use crate::queue::{Lease, Queue};
@@ -46,52 +47,51 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long interrupted runs may take beyond the kill grace until they are left to the watchdog.
 const LAST_CALL: Duration = Duration::from_secs(20);
 
-/// What the runner works with.
-#[derive(Debug, Clone)]
-pub struct Deps {
-    /// Where runs come from.
-    pub queue: Queue,
-    /// Where their output goes.
-    pub journal: Journal,
-    /// The settings in force.
-    pub settings: channel::Receiver<Arc<Settings>>,
-}
-
 /// What all attempts share.
 #[derive(Debug)]
 struct Shared {
     queue: Queue,
     journal: Journal,
     setup: Setup,
-    probe: Arc<Probe>,
+    probe: Probe,
     worker: WorkerId,
 }
 
 /// A running runner.
 #[derive(Debug)]
 pub struct Runner {
-    claims: JoinHandle<()>,
+    stop: CancellationToken,
+    interrupt: CancellationToken,
+    claims: JoinSet<()>,
 }
 
 impl Runner {
-    /// Claims and works on runs as `worker` until `stop`. Then nothing more is claimed; live runs have the drain timeout
-    /// to end, and are then interrupted so that they go on at the next start.
+    /// Claims and works on runs as `worker`.
     #[must_use]
-    pub fn start(deps: Deps, setup: Setup, worker: WorkerId, stop: CancellationToken) -> Self {
-        let Deps { queue, journal, settings } = deps;
-        let shared = Arc::new(Shared { queue, journal, setup, probe: Arc::default(), worker });
-        let claims = Claims { shared, settings, stop, interrupt: CancellationToken::new(), runs: JoinSet::new(), leases: HashMap::new() };
-        #[expect(clippy::disallowed_methods, reason = "owned by the runner, whose `stopped` waits for it")]
-        let claims = tokio::spawn(claims.work());
-        Self { claims }
+    pub fn start(setup: Setup, queue: Queue, journal: Journal, settings: channel::Receiver<Arc<Settings>>, worker: WorkerId) -> Self {
+        let shared = Arc::new(Shared { queue, journal, setup, probe: Probe::default(), worker });
+        let (stop, interrupt) = (CancellationToken::new(), CancellationToken::new());
+        let mut claims = JoinSet::new();
+        let (runs, leases) = (JoinSet::new(), HashMap::new());
+        claims.spawn(Claims { shared, settings, stop: stop.clone(), interrupt: interrupt.clone(), runs, leases }.work());
+        Self { stop, interrupt, claims }
     }
 
-    /// Completes when every run has ended or was interrupted, after `stop`.
-    pub async fn stopped(self) {
-        if let Err(error) = self.claims.await {
-            tracing::error!(error = %error, "the runner failed");
+    /// Claims nothing more, and returns when every live run has ended; those that have not after `patience` are
+    /// interrupted, so that they go on at the next start.
+    pub async fn drain(mut self, patience: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(patience, self.claims.join_next()).await.is_err() {
+            tracing::info!("interrupting live runs; they go on at the next start");
+            self.interrupt.cancel();
+            self.claims.join_next().await;
         }
     }
+}
+
+/// Deletes what is on disk of a session.
+pub fn forget_session(data_dir: &Path, session: SessionId) {
+    workspace::forget(data_dir, session);
 }
 
 /// The loop that claims.
@@ -156,16 +156,18 @@ impl Claims {
         if !self.runs.is_empty() {
             tracing::info!(runs = self.runs.len(), "waiting for live runs to end");
         }
-        let patience = self.shared.setup.drain_timeout;
-        if tokio::time::timeout(patience, self.all_ended()).await.is_err() {
-            tracing::info!(runs = self.runs.len(), "interrupting live runs; they go on at the next start");
-            self.interrupt.cancel();
-            let patience = self.shared.setup.kill_grace() + LAST_CALL;
-            if tokio::time::timeout(patience, self.all_ended()).await.is_err() {
-                tracing::error!(runs = self.runs.len(), "runs could not be interrupted; the next start finds them");
-                self.runs.shutdown().await;
-            }
+        let last_call = self.interrupt.clone();
+        let patience = self.shared.setup.kill_grace() + LAST_CALL;
+        let too_long = async {
+            last_call.cancelled().await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            () = self.all_ended() => return,
+            () = too_long => {}
         }
+        tracing::error!(runs = self.runs.len(), "runs could not be interrupted; the next start finds them");
+        self.runs.shutdown().await;
     }
 
     async fn all_ended(&mut self) {

@@ -183,8 +183,9 @@ impl Crew {
         if self.max_cost.0 > 0 && self.spent.usd() >= NEAR * self.max_cost.usd() {
             self.tale.warn(RunWarning::NearMaxCost);
         }
-        if report.stopped.is_none() && report.left_behind > 0 {
-            let message = format!("the agent left {} processes running; they were ended", report.left_behind);
+        if (report.stopped.is_none() && report.left_behind > 0) || report.stopped == Some(Stopped::Lingered) {
+            let message =
+                format!("the agent was done, but work of it went on in the background ({} processes); it was ended", report.left_behind);
             self.pump.notice(NoticeCode::BackgroundWorkStopped, message, &[("count", report.left_behind.to_string())]);
             self.tale.warn(RunWarning::BackgroundWorkStopped);
         }

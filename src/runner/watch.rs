@@ -16,8 +16,9 @@ use crate::agent::LineParser;
 use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, RunId, SpawnPurpose};
 use crate::queue::{Lease, Queue};
 
-/// How long an agent may live on in silence after its result.
-const LINGER: Duration = Duration::from_secs(30);
+/// How long an agent may live on after its result, and how long with work in the background.
+const LINGER: Duration = Duration::from_secs(3);
+const LINGER_WITH_WORK: Duration = Duration::from_secs(10);
 /// How long others may hold an agent's pipes open after its end.
 const PIPES: Duration = Duration::from_secs(2);
 const STDERR_KEPT: usize = 4096;
@@ -183,6 +184,7 @@ struct Seen<'a> {
     began: Instant,
     last_line: Instant,
     background: Vec<String>,
+    result_at: Option<Instant>,
     /// When it is killed, once it was asked to stop.
     stop: Option<Instant>,
     killed: bool,
@@ -194,7 +196,7 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn new(order: &'a Order<'a>) -> Self {
         let (parser, now) = (LineParser::new(order.cli, order.purpose), Instant::now());
-        let (stop, exited, background) = (None, None, Vec::new());
+        let (stop, exited, result_at, background) = (None, None, None, Vec::new());
         Self {
             order,
             parser,
@@ -202,6 +204,7 @@ impl<'a> Seen<'a> {
             began: now,
             last_line: now,
             background,
+            result_at,
             stop,
             killed: false,
             exited,
@@ -224,8 +227,7 @@ impl<'a> Seen<'a> {
         }
         let deadline = self.order.deadline.map(|at| (at, Due::Deadline));
         let silence = self.order.silence.map(|span| (self.last_line + span, Due::Silence));
-        let done = self.report.result.is_some() && self.background.is_empty();
-        let linger = done.then_some((self.last_line + LINGER, Due::Linger));
+        let linger = self.result_at.map(|at| (at + if self.background.is_empty() { LINGER } else { LINGER_WITH_WORK }, Due::Linger));
         [deadline, silence, linger].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -318,6 +320,8 @@ impl<'a> Seen<'a> {
                     self.report.meter.result(&result);
                     self.report.denied_tools.extend(result.denied_tools.iter().cloned());
                     self.report.result = Some(*result);
+                    // A further one does not prolong its time.
+                    self.result_at.get_or_insert_with(Instant::now);
                 }
             }
         }

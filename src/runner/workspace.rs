@@ -19,3 +19,6 @@ pub(super) fn copy_skill(_skills: &Path, _name: &str, _dirs: &Dirs) -> Result<St
 pub(super) fn write_payload(_dirs: &Dirs, _d: crate::domain::DeliveryId, _b: &[u8]) -> Result<String> {
     todo!()
 }
+pub(super) fn forget(_d: &Path, _s: SessionId) {
+    todo!()
+}
