@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::rules::Rules;
 use crate::domain::{Result, SecretId, Trigger, TriggerId, UnixMicros};
 use crate::secrets::Cipher;
-use crate::store::{Store, hooks};
+use crate::store::Store;
+use crate::store::triggers::ActiveSecret;
 
 const FRESH: Duration = Duration::from_secs(1);
 /// Slugs that are known to have no trigger; a scan of guessed slugs must not fill the memory.
@@ -47,6 +48,19 @@ impl std::fmt::Debug for OpenSecret {
 }
 
 impl Hook {
+    /// One whose secrets are at hand.
+    #[cfg(test)]
+    pub(super) fn of(trigger: Trigger, secrets: &[(SecretId, &[u8], Option<UnixMicros>)]) -> Self {
+        let open = |(id, text, expire_time): &(SecretId, &[u8], Option<UnixMicros>)| OpenSecret {
+            id: *id,
+            text: Zeroizing::new(text.to_vec()),
+            expire_time: *expire_time,
+            noted: AtomicI64::new(0),
+        };
+        let rules = Arc::new(Rules::compile(&trigger.spec));
+        Self { rules, secrets: secrets.iter().map(open).collect(), loaded: AtomicU64::new(0), trigger }
+    }
+
     /// Whether this is the token of its address, told in constant time.
     pub(super) fn has_token(&self, token: &str) -> bool {
         self.trigger.hook_token.as_bytes().ct_eq(token.as_bytes()).into()
@@ -127,8 +141,11 @@ impl Hooks {
 
     async fn load(&self, slug: &str, now: u64, old: Option<&Arc<Hook>>) -> Result<Option<Arc<Hook>>> {
         let writes = self.writes.load(Ordering::SeqCst);
-        let found = match hooks::hook(&self.store, slug).await? {
-            Some((trigger, sealed)) => Some(Arc::new(self.open(trigger, sealed, now, old)?)),
+        let found = match self.store.trigger_by_slug(slug).await? {
+            Some(trigger) => {
+                let sealed = self.store.active_secrets(trigger.id, UnixMicros::now()).await?;
+                Some(Arc::new(self.open(trigger, sealed, now, old)?))
+            }
             None => None,
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -141,16 +158,19 @@ impl Hooks {
         Ok(found)
     }
 
-    fn open(&self, trigger: Trigger, sealed: Vec<hooks::SealedSecret>, now: u64, old: Option<&Arc<Hook>>) -> Result<Hook> {
-        let noted = |id: SecretId| {
-            let stored = trigger.secrets.iter().find(|secret| secret.id == id).and_then(|secret| secret.last_match_time);
-            let seen =
-                old.and_then(|old| old.secrets.iter().find(|secret| secret.id == id)).map(|secret| secret.noted.load(Ordering::Relaxed));
-            AtomicI64::new(stored.map_or(0, |time| time.0).max(seen.unwrap_or(0)))
+    fn open(&self, trigger: Trigger, sealed: Vec<ActiveSecret>, now: u64, old: Option<&Arc<Hook>>) -> Result<Hook> {
+        let seen = |id: SecretId| {
+            old.and_then(|old| old.secrets.iter().find(|one| one.id == id)).map_or(0, |one| one.noted.load(Ordering::Relaxed))
         };
-        let open = |secret: hooks::SealedSecret| {
-            let text = self.cipher.open(secret.id, &secret.sealed)?;
-            Ok(OpenSecret { id: secret.id, text, expire_time: secret.expire_time, noted: noted(secret.id) })
+        let open = |secret: ActiveSecret| {
+            let shown = trigger.secrets.iter().find(|shown| shown.id == secret.id);
+            let noted = secret.last_match_time.map_or(0, |time| time.0).max(seen(secret.id));
+            Ok(OpenSecret {
+                text: self.cipher.open(secret.id, &secret.sealed)?,
+                id: secret.id,
+                expire_time: shown.and_then(|shown| shown.expire_time),
+                noted: AtomicI64::new(noted),
+            })
         };
         let secrets = sealed.into_iter().map(open).collect::<Result<Vec<_>>>()?;
         let rules = match old {
@@ -164,3 +184,6 @@ impl Hooks {
 fn is_same(one: &Trigger, other: &Trigger) -> bool {
     (one.id, one.version) == (other.id, other.version)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::domain::{
 use crate::metrics;
 use crate::queue::{Accepted, Queue};
 use crate::secrets::Cipher;
-use crate::store::{Store, hooks};
+use crate::store::Store;
 use examine::{Examined, examine};
 use hook::{Hook, Hooks};
 use refusals::Refusals;
@@ -242,7 +242,7 @@ impl Intake {
     /// Writes down, once a minute, that a secret is in use, so that people see when an old one may go.
     async fn note(&self, hook: Option<&Hook>, secret: SecretId, now: UnixMicros) {
         if hook.is_some_and(|hook| hook.is_due(secret, now))
-            && let Err(error) = hooks::note_match(&self.store, secret, now).await
+            && let Err(error) = self.store.touch_secret(secret, now).await
         {
             tracing::warn!(secret.id = %secret, %error, "the use of a secret could not be noted");
         }

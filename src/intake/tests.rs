@@ -1,1 +1,78 @@
+//! What the tests of this room share.
 
+use serde_json::Value as Json;
+
+use super::*;
+use crate::domain::{Action, AgentOptions, AuthorRule, Caps, RetryPolicy, RunLimits, Workspace};
+
+pub(super) const SECRET: &[u8] = b"a secret of the tests";
+pub(super) const NOW: UnixMicros = UnixMicros(1_763_890_302_000_000);
+
+pub(super) fn trigger(source: Source, change: impl FnOnce(&mut TriggerSpec)) -> Trigger {
+    let mut spec = TriggerSpec {
+        display_name: String::new(),
+        enabled: true,
+        resume_sessions: true,
+        hmac: None,
+        author_rule: AuthorRule::default(),
+        filter_expression: String::new(),
+        start_expression: String::new(),
+        thread_key_expression: String::new(),
+        action: Action::Prompt { template: "{{ event.text }}".into(), follow_up_template: None },
+        workspace: Workspace::Scratch,
+        agent: AgentOptions::default(),
+        run_limits: RunLimits::default(),
+        caps: Caps::default(),
+        busy: None,
+        retry: RetryPolicy::default(),
+    };
+    change(&mut spec);
+    Trigger {
+        id: TriggerId::new(),
+        slug: "reviews".into(),
+        source,
+        hook_token: "0123456789abcdef0123456789abcdef".into(),
+        secrets: Vec::new(),
+        spec,
+        version: 1,
+        create_time: NOW,
+        update_time: NOW,
+    }
+}
+
+pub(super) fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
+    pairs.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.as_bytes().to_vec() }).collect()
+}
+
+/// A GitHub webhook, signed with [`SECRET`].
+pub(super) fn github(kind: &str, delivery: &str, payload: &Json) -> Inbound {
+    use hmac::{Hmac, KeyInit, Mac};
+    let body = payload.to_string();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET).expect("any length");
+    mac.update(body.as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let mut sent = headers(&[
+        ("content-type", "application/json"),
+        ("x-github-event", kind),
+        ("x-hub-signature-256", &signature),
+        ("authorization", "Basic c2VjcmV0"),
+    ]);
+    if !delivery.is_empty() {
+        sent.extend(headers(&[("x-github-delivery", delivery)]));
+    }
+    Inbound {
+        slug: "reviews".into(),
+        token: Some("0123456789abcdef0123456789abcdef".into()),
+        headers: sent,
+        body: body.into(),
+        remote_address: "192.0.2.7".into(),
+        origin: DeliveryOrigin::Webhook,
+        receive_time: NOW,
+    }
+}
+
+/// The built-in sample of a comment by maria.
+pub(super) fn comment() -> Json {
+    let sample = SourceInfo::of(Source::Github).samples.iter().find(|sample| sample.name == "issue_comment").expect("a sample");
+    serde_json::from_str(sample.body).expect("JSON")
+}

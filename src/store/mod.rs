@@ -5,7 +5,6 @@ pub(crate) mod chunk;
 mod connect;
 mod deliveries;
 pub(crate) mod entity;
-pub(crate) mod hooks;
 pub(crate) mod journal_chunks;
 mod journal_pages;
 mod page;
