@@ -25,8 +25,8 @@ test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 lint: ## format, clippy, documentation, contract, spelling
 	@bash tests/lint.sh
 
-bench: ## speed and memory, each figure beside its limit
-	@$(CARGO) build --release --quiet --bin reprise -p reprise -p fake-claude
+bench: ## speed and memory, each figure beside its limit (BENCH=acks,watch for parts; QUICK=true for a short one)
+	@$(CARGO) build --release --quiet --bins -p reprise -p fake-claude -p bench
 	@$(CARGO) run --release --quiet -p bench
 
 run: ## the server, with data in ./data
