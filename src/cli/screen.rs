@@ -101,10 +101,18 @@ impl Screen {
         self.draw()
     }
 
-    /// Prints a line whose right part stands at the right edge, if both fit.
+    /// Prints a line whose right part stands at the right edge, on a line of its own if both do not fit.
     pub(crate) fn split_line(&mut self, left: &str, right: &str) -> Result<(), Failure> {
-        let room = self.width.min(100).saturating_sub(plain::width(left) + plain::width(right)).max(2);
-        self.line(if right.is_empty() { left.to_owned() } else { format!("{left}{:room$}{right}", "") })
+        if right.is_empty() {
+            return self.line(left);
+        }
+        let edge = self.width.min(100);
+        let (left_width, right_width) = (plain::width(left), plain::width(right));
+        if left_width + right_width + 2 > edge {
+            self.line(left)?;
+            return self.line(format!("{:room$}{right}", "", room = edge.saturating_sub(right_width)));
+        }
+        self.line(format!("{left}{:room$}{right}", "", room = edge - left_width - right_width))
     }
 
     /// Prints the message if programs read the output, and says whether it did.

@@ -182,20 +182,24 @@ struct HmacArgs {
 #[command(next_help_heading = "Signing secret, if the sender issued it")]
 pub(crate) struct SecretArgs {
     /// Read it from standard input.
-    #[arg(long, conflicts_with = "secret_env")]
+    #[arg(long, group = "given_secret")]
     secret_stdin: bool,
+    /// Read it from this file.
+    #[arg(long, value_name = "FILE", group = "given_secret")]
+    secret_file: Option<PathBuf>,
     /// Read it from this environment variable.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "given_secret")]
     secret_env: Option<String>,
 }
 
 impl SecretArgs {
     /// The secret, if there is one.
     pub(super) fn read(&self) -> Result<Option<String>, Failure> {
-        let secret = match (&self.secret_env, self.secret_stdin) {
-            (Some(name), _) => environment(name)?,
-            (None, true) => text_of(Path::new("-"))?,
-            (None, false) => return Ok(None),
+        let secret = match (&self.secret_env, &self.secret_file, self.secret_stdin) {
+            (Some(name), ..) => environment(name)?,
+            (_, Some(path), _) => text_of(path)?,
+            (.., true) => text_of(Path::new("-"))?,
+            _ => return Ok(None),
         };
         let secret = secret.trim().to_owned();
         if secret.is_empty() { Err(Failure::Usage("the secret is empty".into())) } else { Ok(Some(secret)) }

@@ -147,7 +147,7 @@ async fn create(args: CreateArgs, api: &Api, screen: &mut Screen) -> Result<(), 
     screen.line(screen.paint(Tint::Bold, &format!("trigger {} created", trigger.slug)))?;
     let sources = api.triggers().list_sources(ListSourcesRequest {}).await?.into_inner().sources;
     let source = sources.into_iter().find(|source| source.source() == trigger.source()).unwrap_or_default();
-    let secret = setup::Secret { made: &answer.secret, given: given.is_some(), needed: source.needs_provider_secret };
+    let secret = setup::Secret { made: &answer.secret, given: given.is_some() };
     for line in setup::steps(&source.setup_steps, &trigger, &secret) {
         screen.line(line)?;
     }
