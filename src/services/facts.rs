@@ -53,23 +53,28 @@ pub struct AgentFound {
 }
 
 impl Facts {
-    /// Every name of a trigger that the server's configuration does not have.
-    pub(super) fn unknown_names(&self, spec: &TriggerSpec) -> Vec<FieldError> {
+    /// Every name of a trigger that the server's configuration does not have. One that the trigger had `before` is left
+    /// alone: it may have been configured once, and such a trigger can still be disabled.
+    pub(super) fn unknown_names(&self, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Vec<FieldError> {
         let mut problems = Vec::new();
         let mut unknown = |field: &str, name: &str, known: Vec<&str>| {
             let known = if known.is_empty() { "there are none".to_owned() } else { format!("known are {}", known.join(", ")) };
             problems.push(FieldError::new(field, format!("`{name}` is not in the server's configuration; {known}")));
         };
-        if let Some(name) = spec.agent.profile.as_deref().filter(|name| !self.profiles.contains_key(*name)) {
+        if let Some(name) = spec.agent.profile.as_deref().filter(|name| !self.profiles.contains_key(*name))
+            && before.is_none_or(|before| before.agent.profile != spec.agent.profile)
+        {
             unknown("trigger.agent.profile", name, self.profiles.keys().map(String::as_str).collect());
         }
         if let Workspace::Named(name) = &spec.workspace
             && !self.workspaces.contains(name)
+            && before.is_none_or(|before| before.workspace != spec.workspace)
         {
             unknown("trigger.workspace.named.name", name, self.workspaces.iter().map(String::as_str).collect());
         }
         if let Action::Skill { name, .. } = &spec.action
             && !self.has_skill(name)
+            && before.is_none_or(|before| !matches!(&before.action, Action::Skill { name: known, .. } if known == name))
         {
             problems.push(FieldError::new("trigger.skill.name", format!("there is no skill `{name}` in the server's skills directory")));
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use tonic::codec::CompressionEncoding::Gzip;
-use tonic::service::Routes;
+use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 pub use directories::remove as remove_directories;
@@ -76,23 +76,26 @@ impl Services {
         Self { rooms: Arc::new(rooms), once: Arc::default() }
     }
 
-    /// Their routes, ready to be merged with others.
-    #[must_use]
-    pub fn routes(&self) -> Routes {
+    /// Adds their routes.
+    pub fn add_to(&self, routes: &mut RoutesBuilder) {
         macro_rules! served {
             ($server:ident) => {
                 $server::new(self.clone()).accept_compressed(Gzip).send_compressed(Gzip).max_decoding_message_size(MAX_REQUEST)
             };
         }
-        Routes::new(served!(TriggerServiceServer))
-            // The journal is sent as it comes: compressing each of many small messages would cost more than it saves.
-            .add_service(watch::Watched::new(
-                self.clone(),
-                RunServiceServer::new(self.clone()).accept_compressed(Gzip).max_decoding_message_size(MAX_REQUEST),
-            ))
+        // The journal is sent as it comes: compressing each of many small messages would cost more than it saves.
+        let runs = RunServiceServer::new(self.clone()).accept_compressed(Gzip).max_decoding_message_size(MAX_REQUEST);
+        routes
+            .add_service(served!(TriggerServiceServer))
+            .add_service(watch::Watched::new(self.clone(), runs))
             .add_service(served!(SessionServiceServer))
             .add_service(served!(SettingsServiceServer))
-            .add_service(served!(AccessServiceServer))
+            .add_service(served!(AccessServiceServer));
+    }
+
+    /// Waits for calls that go on although their caller is gone. For the end of the server.
+    pub async fn finished(&self) {
+        self.once.finished().await;
     }
 
     /// The trigger that a field names by id or slug.

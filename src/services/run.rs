@@ -3,7 +3,6 @@
 use futures::StreamExt as _;
 use tonic::Request;
 
-use super::once::Call;
 use super::{Answer, Services, Streamed, answer, caller, requester, watch};
 use crate::domain::{Result, RunId, SessionMode};
 use crate::proto::v1::{self, run_service_server::RunService};
@@ -48,14 +47,11 @@ impl RunService for Services {
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Answer<v1::RetryRunResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let call = Call { rpc: "RetryRun", principal: &principal, request_id: &request.request_id, request: &request };
-        let retry = async {
-            let id: RunId = Fields::id("run_id", &request.run_id)?;
-            let mode = session_mode(request.session_mode)?;
-            let made = self.rooms.queue.enqueue_retry(id, mode, requester(&principal)).await?;
-            Ok(v1::RetryRunResponse { run: Some(run(&made)) })
-        };
-        answer(self.once(call, Clone::clone, retry).await?)
+        let id: RunId = Fields::id("run_id", &request.run_id)?;
+        let mode = session_mode(request.session_mode)?;
+        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
+        let work = async move { Ok(v1::RetryRunResponse { run: Some(run(&queue.enqueue_retry(id, mode, by).await?)) }) };
+        answer(self.once((&principal, "RetryRun"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 }
 

@@ -6,10 +6,9 @@ use futures::{StreamExt as _, stream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
-use super::archive::{self, Conversation};
-use super::once::Call;
+use super::archive;
 use super::{Answer, Services, Streamed, answer, caller, directories, not_found, requester};
-use crate::domain::{Error, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
+use crate::domain::{Error, Manifest, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
 use crate::proto::v1::{self, export_session_response::Part, session_service_server::SessionService};
 use crate::rpc::convert::{SessionRef, count, run, session, session_filter, session_ref, storage};
 use crate::rpc::{Fields, PageTokens, TraceId, status};
@@ -60,13 +59,10 @@ impl SessionService for Services {
     async fn compact_session(&self, request: Request<v1::CompactSessionRequest>) -> Answer<v1::CompactSessionResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let call = Call { rpc: "CompactSession", principal: &principal, request_id: &request.request_id, request: &request };
-        let compact = async {
-            let id: SessionId = Fields::id("session_id", &request.session_id)?;
-            let queued = self.rooms.queue.enqueue_compaction(id, requester(&principal)).await?;
-            Ok(v1::CompactSessionResponse { run: Some(run(&queued)) })
-        };
-        answer(self.once(call, Clone::clone, compact).await?)
+        let id: SessionId = Fields::id("session_id", &request.session_id)?;
+        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
+        let work = async move { Ok(v1::CompactSessionResponse { run: Some(run(&queue.enqueue_compaction(id, by).await?)) }) };
+        answer(self.once((&principal, "CompactSession"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
     async fn clean_up_stale_sessions(&self, request: Request<v1::CleanUpStaleSessionsRequest>) -> Answer<v1::CleanUpStaleSessionsResponse> {
@@ -90,10 +86,16 @@ impl SessionService for Services {
 
     async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Self::ExportSessionStream> {
         let request = request.into_inner();
-        let (manifest, conversation) = self.export(Fields::id("session_id", &request.session_id)?, request.generation).await?;
+        let id: SessionId = Fields::id("session_id", &request.session_id)?;
+        let (message, generation, manifest) = self.export(id, request.generation).await?;
         let trace = TraceId::current();
-        let first = stream::iter([Ok(Part::Manifest(manifest))]);
-        let rest = ReceiverStream::new(archive::parts(self.rooms.queue.clone(), conversation));
+        let first = stream::iter([Ok(Part::Manifest(message))]);
+        let queue = self.rooms.queue.clone();
+        let rest = archive::parts(manifest, move |file, part| {
+            let (queue, path, rewrite) = (queue.clone(), file.path.clone(), file.rewrite);
+            async move { Ok(queue.read_part(id, generation, rewrite, &path, part).await?.map(|part| part.body_zstd)) }
+        });
+        let rest = ReceiverStream::new(rest);
         let parts = first.chain(rest).map(move |part| match part {
             Ok(part) => Ok(v1::ExportSessionResponse { part: Some(part) }),
             Err(error) => Err(status(&error, &trace)),
@@ -134,7 +136,7 @@ impl Services {
     }
 
     /// What an export holds, and what it is made of.
-    async fn export(&self, id: SessionId, generation: Option<i32>) -> Result<(v1::SessionManifest, Conversation)> {
+    async fn export(&self, id: SessionId, generation: Option<i32>) -> Result<(v1::SessionManifest, i32, Manifest)> {
         let found = self.find_session(id).await?;
         let generation = generation.unwrap_or(found.generation);
         if generation != found.generation {
@@ -158,7 +160,7 @@ impl Services {
             files: files.collect(),
             resume_command: format!("claude --resume {agent_session_id}"),
         };
-        Ok((message, Conversation { session: id, generation, manifest }))
+        Ok((message, generation, manifest))
     }
 
     async fn measure(&self, trigger: Option<TriggerId>) -> Result<(directories::Taken, u64)> {

@@ -2,7 +2,6 @@
 
 use tonic::Request;
 
-use super::once::Call;
 use super::{Answer, Services, answer, caller};
 use crate::domain::DeliveryId;
 use crate::intake::{self, VARIABLES};
@@ -15,9 +14,10 @@ impl TriggerService for Services {
     async fn create_trigger(&self, request: Request<v1::CreateTriggerRequest>) -> Answer<v1::CreateTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let call = Call { rpc: "CreateTrigger", principal: &principal, request_id: &request.request_id, request: &request };
         let kept = |first: &v1::CreateTriggerResponse| v1::CreateTriggerResponse { secret: String::new(), ..first.clone() };
-        answer(self.once(call, kept, self.create(&request)).await?)
+        let (services, wanted) = (self.clone(), request.clone());
+        let work = async move { services.create(&wanted).await };
+        answer(self.once((&principal, "CreateTrigger"), (&request.request_id, &request), kept, work).await?)
     }
 
     async fn get_trigger(&self, request: Request<v1::GetTriggerRequest>) -> Answer<v1::GetTriggerResponse> {
@@ -44,16 +44,18 @@ impl TriggerService for Services {
     async fn rotate_trigger_secret(&self, request: Request<v1::RotateTriggerSecretRequest>) -> Answer<v1::RotateTriggerSecretResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let call = Call { rpc: "RotateTriggerSecret", principal: &principal, request_id: &request.request_id, request: &request };
         let kept = |first: &v1::RotateTriggerSecretResponse| v1::RotateTriggerSecretResponse { secret: String::new(), ..first.clone() };
-        answer(self.once(call, kept, self.rotate(&request)).await?)
+        let (services, wanted) = (self.clone(), request.clone());
+        let work = async move { services.rotate(&wanted).await };
+        answer(self.once((&principal, "RotateTriggerSecret"), (&request.request_id, &request), kept, work).await?)
     }
 
     async fn fire_trigger(&self, request: Request<v1::FireTriggerRequest>) -> Answer<v1::FireTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let call = Call { rpc: "FireTrigger", principal: &principal, request_id: &request.request_id, request: &request };
-        answer(self.once(call, Clone::clone, self.fire(&principal, request.clone())).await?)
+        let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
+        let work = async move { services.fire(&by, wanted).await };
+        answer(self.once((&principal, "FireTrigger"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Answer<v1::ListDeliveriesResponse> {

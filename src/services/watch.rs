@@ -178,3 +178,41 @@ impl Decoder for WatchCodec {
         Ok(Some(decoded))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::{EntryKind, UnixMicros};
+    use crate::journal::PublishedEntry;
+
+    fn published() -> Arc<PublishedEntry> {
+        let kind = EntryKind::Text { block_id: "b".to_owned(), text: "hello".to_owned() };
+        let (time, raw) = (UnixMicros(1), "{}".to_owned());
+        Arc::new(JournalEntry { sequence: 7, attempt: 1, time, parent_tool_use_id: String::new(), truncated: false, raw, kind }.into())
+    }
+
+    #[test]
+    fn an_entry_is_encoded_once_for_all_who_want_it_alike() {
+        let shared = published();
+        let bytes = |raw| match message(7, Followed::Entry(shared.clone()), raw) {
+            Message::Encoded(bytes) => bytes,
+            Message::Made(made) => panic!("{made:?} is not shared"),
+        };
+        assert_eq!(bytes(false).as_ptr(), bytes(false).as_ptr());
+        let (without, with) = (Message::Encoded(bytes(false)).into_response(), Message::Encoded(bytes(true)).into_response());
+        assert_eq!((without.sequence, with.sequence), (7, 7));
+        assert_eq!(without.event, Some(Event::Entry(entry(&shared, false))));
+        assert_eq!(with.event, Some(Event::Entry(entry(&shared, true))));
+    }
+
+    #[test]
+    fn a_position_is_not_negative() {
+        use watch_run_request::Position::{AfterSequence, Tail};
+        assert_eq!(position(None).expect("valid"), Position::After(0));
+        assert_eq!(position(Some(Tail(5))).expect("valid"), Position::Tail(5));
+        assert_eq!(position(Some(AfterSequence(-1))).expect_err("negative").fields()[0].field, "after_sequence");
+        assert_eq!(position(Some(Tail(-1))).expect_err("negative").fields()[0].field, "tail");
+    }
+}

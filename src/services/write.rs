@@ -36,7 +36,7 @@ impl Services {
         let (slug, source) = slug_and_source(given)?;
         let resume = self.rooms.settings.get().sessions.default_resume_for_new_triggers;
         let spec = parse_spec(source, given, resume)?;
-        self.check(source, &spec)?;
+        self.check(source, &spec, None)?;
         let secret = secret(source, request.secret.as_deref())?;
         let now = UnixMicros::now();
         let wanted = Trigger {
@@ -96,7 +96,7 @@ impl Services {
         let merged = merge("Trigger", &TRIGGER_FIXED, &self.trigger_message(present), given, request.update_mask.as_ref())?;
         let resume = self.rooms.settings.get().sessions.default_resume_for_new_triggers;
         let spec = parse_spec(present.source, &merged, resume)?;
-        self.check(present.source, &spec)?;
+        self.check(present.source, &spec, Some(&present.spec))?;
         Ok(spec)
     }
 
@@ -146,8 +146,8 @@ impl Services {
     }
 
     /// What only the other rooms can tell of a trigger.
-    fn check(&self, source: Source, spec: &TriggerSpec) -> Result<()> {
-        let unknown = self.rooms.facts.unknown_names(spec);
+    fn check(&self, source: Source, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Result<()> {
+        let unknown = self.rooms.facts.unknown_names(spec, before);
         if !unknown.is_empty() {
             return Err(Error::FieldInvalid(unknown));
         }
