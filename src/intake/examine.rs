@@ -43,7 +43,7 @@ pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
         Some(hook) => look(hook, &raw).map(|seen| (hook, seen)),
         None => {
             source::pretend(&raw);
-            Err(Refusal::new(DeliveryReason::HookUnknown, "there is no webhook with this address"))
+            Err(Refusal::unknown_hook())
         }
     };
     let (hook, (secret, reading, payload)) = match looked {

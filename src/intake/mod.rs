@@ -147,7 +147,11 @@ impl Intake {
         let taken = match examined {
             Examined::Refused(refusal, inbound) => self.refuse(found.as_deref(), inbound, &refusal).await,
             Examined::Judged(delivery, secret) => {
-                let accepted = self.queue.accept(*delivery).await?;
+                let accepted = match self.queue.accept(*delivery).await {
+                    Ok(accepted) => accepted,
+                    Err(Error::NotFound { .. }) => return Ok(self.gone(found.as_deref())),
+                    Err(error) => return Err(error),
+                };
                 self.note(found.as_deref(), secret, receive_time).await;
                 Taken {
                     outcome: accepted.outcome,
@@ -216,6 +220,14 @@ impl Intake {
         Ok((found, admitted))
     }
 
+    /// The trigger was deleted while its webhook was looked at: from now on nobody has that address.
+    fn gone(&self, hook: Option<&Hook>) -> Taken {
+        if let Some(hook) = hook {
+            self.invalidate(hook.trigger.id);
+        }
+        unlisted(&Refusal::unknown_hook())
+    }
+
     /// Lists a refused webhook, if there is still room for such in this minute. The sender's answer does not depend on that.
     async fn refuse(&self, hook: Option<&Hook>, inbound: Inbound, refusal: &Refusal) -> Taken {
         let trigger = hook.map(|hook| &hook.trigger);
@@ -230,13 +242,7 @@ impl Intake {
             let listed = self.queue.accept(examine::refused(trigger, inbound, refusal)).await;
             accepted = listed.inspect_err(|error| tracing::warn!(%error, "a refused webhook could not be listed")).ok();
         }
-        Taken {
-            accepted,
-            outcome: DeliveryOutcome::Rejected,
-            reason: Some(refusal.reason),
-            message: refusal.message.clone(),
-            reply: reply::refused(refusal),
-        }
+        Taken { accepted, ..unlisted(refusal) }
     }
 
     /// Writes down, once a minute, that a secret is in use, so that people see when an old one may go.
@@ -246,6 +252,16 @@ impl Intake {
         {
             tracing::warn!(secret.id = %secret, %error, "the use of a secret could not be noted");
         }
+    }
+}
+
+fn unlisted(refusal: &Refusal) -> Taken {
+    Taken {
+        accepted: None,
+        outcome: DeliveryOutcome::Rejected,
+        reason: Some(refusal.reason),
+        message: refusal.message.clone(),
+        reply: reply::refused(refusal),
     }
 }
 

@@ -48,6 +48,11 @@ impl Refusal {
         Self { reason, message: message.into() }
     }
 
+    /// Slug or token are wrong; which of them is not told.
+    pub(crate) fn unknown_hook() -> Self {
+        Self::new(DeliveryReason::HookUnknown, "there is no webhook with this address")
+    }
+
     fn body(message: impl Into<String>) -> Self {
         Self::new(DeliveryReason::BodyUnparseable, message)
     }
