@@ -4,10 +4,30 @@
 //! worker is fenced by the random lease of its claim. See ARCHITECTURE.md for the transactions and invariants.
 
 mod assignment;
+mod batch;
+mod cancel;
+mod claim;
+mod custody;
 mod delivery;
+mod figures;
+mod finish;
+mod intake;
+mod load;
+mod locked;
+mod outcome;
+mod progress;
+mod recover;
+mod requests;
+mod requeue;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod triggers;
 
 use std::sync::Arc;
 
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::{CustodyFile, Manifest};
@@ -16,13 +36,25 @@ pub use assignment::{
 };
 pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
 
-use crate::domain::{Lineage, PromptKind, Requester, Result, Run, RunId, Session, SessionId, SessionMode, TriggerId, UnixMicros, WorkerId};
+use crate::domain::{RunId, SessionId};
 use crate::store::Store;
 
 /// The queue. Cheap to clone; all clones are one queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     store: Arc<Store>,
+    /// To the one task that stores deliveries; full: callers wait.
+    intake: mpsc::Sender<intake::Incoming>,
+    /// There may be something to claim.
+    work: Notify,
+    /// Some run's end was asked for.
+    cancels: Notify,
+    figures: Mutex<Option<figures::Figures>>,
 }
 
 /// What a boot found of boots before it.
@@ -54,162 +86,24 @@ pub struct CleanedUp {
 impl Queue {
     /// A queue over `store`. The intake writer task runs until `stop`, and is owned by the returned handle.
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
-        let _ = (store, stop);
-        todo!()
+        let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
+        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: Mutex::new(None) };
+        let queue = Self { inner: Arc::new(inner) };
+        let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
+        (queue, writer)
     }
 
-    /// T1: stores a delivery and what it causes in one group-committed transaction. Returns after the commit.
-    pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted> {
-        let _ = delivery;
-        todo!()
-    }
-
-    /// Whether intake should be refused before a body is read: the queue is full (a cached figure, at most 1 s old).
-    pub async fn room(&self) -> Result<()> {
-        todo!()
-    }
-
-    /// Queues a compaction of the session's conversation. Errors: `SessionEmpty`.
-    pub async fn enqueue_compaction(&self, session: SessionId, requested_by: Requester) -> Result<Run> {
-        let _ = (session, requested_by);
-        todo!()
-    }
-
-    /// Queues a new run with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
-    pub async fn enqueue_retry(&self, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
-        let _ = (run, mode, requested_by);
-        todo!()
-    }
-
-    /// Registers this boot of this server.
-    pub async fn register_worker(&self, worker: WorkerId) -> Result<()> {
-        let _ = worker;
-        todo!()
-    }
-
-    /// T5: in one transaction, everything live that is not `worker`'s is requeued or ended, as its trigger's policy says.
-    pub async fn recover(&self, worker: WorkerId) -> Result<Recovered> {
-        let _ = worker;
-        todo!()
-    }
-
-    /// T2: claims up to `slots` due runs, fair between triggers, within the caps.
-    pub async fn claim(&self, worker: WorkerId, slots: usize) -> Result<Vec<Assignment>> {
-        let _ = (worker, slots);
-        todo!()
+    fn store(&self) -> &Store {
+        &self.inner.store
     }
 
     /// Completes when there may be something to claim: a hint. Register before you claim.
     pub fn work(&self) -> impl Future<Output = ()> + '_ {
-        std::future::pending()
+        self.inner.work.notified()
     }
 
-    /// When the next waiting run becomes due, if any waits for a time.
-    pub async fn next_due(&self) -> Result<Option<UnixMicros>> {
-        todo!()
-    }
-
-    /// Completes when a cancel of this run was requested (an in-process hint with a polled fallback).
-    pub async fn cancelled(&self, run: RunId) {
-        let _ = run;
-        todo!()
-    }
-
-    /// Stores the prompt of this attempt and its lineage; fenced.
-    pub async fn record_prompt(
-        &self,
-        lease: &Lease,
-        kind: PromptKind,
-        prompt: &str,
-        lineage: Lineage,
-        continued_from: Option<RunId>,
-    ) -> Result<()> {
-        let _ = (lease, kind, prompt, lineage, continued_from);
-        todo!()
-    }
-
-    /// Stores that a conversation begins under this lease (session row and `conversations`), before it is spawned; fenced.
-    pub async fn start_conversation(&self, lease: &Lease, start: ConversationStart) -> Result<()> {
-        let _ = (lease, start);
-        todo!()
-    }
-
-    /// The agent is up: `starting` becomes `running`; model and version are kept; fenced.
-    pub async fn agent_up(&self, lease: &Lease, model: &str, agent_version: &str, agent_session_id: &str) -> Result<()> {
-        let _ = (lease, model, agent_version, agent_session_id);
-        todo!()
-    }
-
-    /// Adds what a spawn used to run, attempt and session; fenced.
-    pub async fn add_usage(&self, lease: &Lease, usage: SpawnUsage) -> Result<()> {
-        let _ = (lease, usage);
-        todo!()
-    }
-
-    /// Stores one part of a transcript. It counts for nothing until `finish` or `checkpoint` names it in a manifest; fenced.
-    pub async fn save_part(&self, lease: &Lease, part: TranscriptPart) -> Result<()> {
-        let _ = (lease, part);
-        todo!()
-    }
-
-    /// Makes saved parts count while the run is still live; fenced.
-    pub async fn checkpoint(&self, lease: &Lease, generation: i32, manifest: &Manifest) -> Result<()> {
-        let _ = (lease, generation, manifest);
-        todo!()
-    }
-
-    /// One part of a transcript in custody.
-    pub async fn read_part(
-        &self,
-        session: SessionId,
-        generation: i32,
-        rewrite: i32,
-        path: &str,
-        part: i32,
-    ) -> Result<Option<TranscriptPart>> {
-        let _ = (session, generation, rewrite, path, part);
-        todo!()
-    }
-
-    /// T3: the end of a run, with its outcome entry; fenced. Then the session's next run may be claimed.
-    pub async fn finish(&self, lease: &Lease, finish: Finish) -> Result<()> {
-        let _ = (lease, finish);
-        todo!()
-    }
-
-    /// T3 for a server that stops: the attempt ends as interrupted and the run waits for another.
-    pub async fn interrupt(&self, lease: &Lease) -> Result<()> {
-        let _ = lease;
-        todo!()
-    }
-
-    /// T6: a queued run is cancelled at once, a live one is asked to end; a finished one is left as it is.
-    pub async fn request_cancel(&self, run: RunId, reason: &str) -> Result<Run> {
-        let _ = (run, reason);
-        todo!()
-    }
-
-    /// Starts a new generation: the next run of the session is a fresh conversation. Allowed any time.
-    pub async fn reset_session(&self, session: SessionId, cancel_runs: bool, purge: bool, reason: &str) -> Result<Session> {
-        let _ = (session, cancel_runs, purge, reason);
-        todo!()
-    }
-
-    /// Deletes sessions unused since `before`, never one with a queued or live run; at most 10,000 a call.
-    pub async fn clean_up(&self, before: UnixMicros, trigger: Option<TriggerId>) -> Result<CleanedUp> {
-        let _ = (before, trigger);
-        todo!()
-    }
-
-    /// Deletes a trigger with its sessions, secrets and limits. Errors: `TriggerBusy` without `force`.
-    pub async fn delete_trigger(&self, trigger: TriggerId, force: bool) -> Result<DeletedTrigger> {
-        let _ = (trigger, force);
-        todo!()
-    }
-
-    /// A short account of the session's last five runs (event line and final text), at most 8 KiB, for a run that lost its conversation.
-    pub async fn summary(&self, session: SessionId) -> Result<String> {
-        let _ = session;
-        todo!()
+    /// Says that there may be something to claim; one hint is kept when nobody listens.
+    fn hint_work(&self) {
+        self.inner.work.notify_one();
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
+mod doctor;
 pub(crate) mod entity;
 pub(crate) mod journal_chunks;
 mod journal_pages;
@@ -24,8 +25,8 @@ use std::path::Path;
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 
 use crate::domain::{Error, Result};
@@ -113,6 +114,19 @@ impl Store {
             TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
         self.writer.begin_with_options(options).await
     }
+}
+
+/// Whether the same transaction may well work when it is tried again: somebody held a lock, or was faster.
+pub(crate) fn transient(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    // SQLite: busy, locked, busy with an old snapshot, and both unique constraints. PostgreSQL: serialization, deadlock, unique.
+    const CODES: [&str; 8] = ["5", "6", "517", "1555", "2067", "40001", "40P01", "23505"];
+    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| CODES.contains(&code.as_ref()))
 }
 
 impl From<DbErr> for Error {

@@ -1,0 +1,172 @@
+//! Runs that people ask for past all rules: a compaction, a retry.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+};
+use uuid::Uuid;
+
+use super::figures::Figures;
+use super::transaction::{Step, transaction};
+use super::{Queue, locked};
+use crate::domain::{
+    CostBasis, Error, Requester, Result, Run, RunId, RunKind, RunStatus, SessionId, SessionMode, SessionState, UnixMicros,
+};
+use crate::store::entity::{run, run_delivery, session};
+use crate::store::payload::word;
+use crate::store::rows::runs_of;
+
+impl Queue {
+    /// Queues a compaction of the session's conversation. Errors: `SessionEmpty`, `QueueFull`.
+    pub async fn enqueue_compaction(&self, session: SessionId, requested_by: Requester) -> Result<Run> {
+        let figures = self.figures().await?;
+        let run = transaction!(self, "enqueue_compaction", tx => {
+            let row = locked::session(tx, session.0).await?;
+            let row = row.ok_or_else(|| Error::NotFound { kind: "session", id: session.to_string() })?;
+            if row.agent_session_id.is_none() {
+                return Err(Error::SessionEmpty.into());
+            }
+            let run = new_run(&row, RunKind::Compaction, &requested_by);
+            enqueue(tx, row, run, &figures).await
+        })?;
+        self.queued_one().await;
+        Ok(run)
+    }
+
+    /// Queues a new run with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
+    pub async fn enqueue_retry(&self, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
+        let figures = self.figures().await?;
+        let run = transaction!(self, "enqueue_retry", tx => retry(tx, run, mode, &requested_by, &figures).await)?;
+        self.queued_one().await;
+        Ok(run)
+    }
+
+    async fn queued_one(&self) {
+        self.count_queued(1).await;
+        self.hint_work();
+    }
+}
+
+async fn retry(tx: &DatabaseTransaction, id: RunId, mode: SessionMode, requested_by: &Requester, figures: &Figures) -> Step<Run> {
+    let old = run::Entity::find_by_id(id.0).one(tx).await?.ok_or_else(|| Error::NotFound { kind: "run", id: id.to_string() })?;
+    let status: RunStatus = word(&old.status)?;
+    if !status.is_end() {
+        return Err(Error::RunNotFinished { status }.into());
+    }
+    let impossible = |why: &str| Error::SessionModeImpossible { why: why.to_owned() };
+    let session = locked::session(tx, old.session_id).await?.ok_or_else(|| impossible("the run's session was deleted"))?;
+    if mode == SessionMode::Resume && session.agent_session_id.is_none() {
+        return Err(impossible("the session has no conversation to continue").into());
+    }
+    let kind: RunKind = word(&old.kind)?;
+    let prompt = old.prompt.clone().or_else(|| old.prompt_override.clone());
+    if kind == RunKind::Turn && prompt.is_none() {
+        return Err(Error::PromptNotKept.into());
+    }
+    let run = run::Model {
+        title: old.title.clone(),
+        prompt_override: prompt.filter(|_| kind == RunKind::Turn),
+        session_mode: mode.to_string(),
+        delivery_count: old.delivery_count,
+        retry_of: Some(old.id),
+        ..new_run(&session, kind, requested_by)
+    };
+    // It answers the same deliveries; linked first, so that the run comes back with them.
+    let links = run_delivery::Entity::find()
+        .filter(run_delivery::Column::RunId.eq(old.id))
+        .order_by_asc(run_delivery::Column::Ordinal)
+        .all(tx)
+        .await?;
+    for some in links.chunks(1000) {
+        let same = some.iter().map(|link| run_delivery::ActiveModel {
+            run_id: Set(run.id),
+            ordinal: Set(link.ordinal),
+            delivery_id: Set(link.delivery_id),
+        });
+        run_delivery::Entity::insert_many(same).exec_without_returning(tx).await?;
+    }
+    enqueue(tx, session, run, figures).await
+}
+
+/// A run at the tail of this session, due now.
+fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
+    let now = UnixMicros::now().0;
+    run::Model {
+        id: RunId::new().0,
+        session_id: session.id,
+        seq: session.tail + 1,
+        trigger_id: session.trigger_id,
+        trigger_slug: session.trigger_slug.clone(),
+        thread_key: session.thread_key.clone(),
+        title: session.title.clone(),
+        kind: kind.to_string(),
+        status: RunStatus::Queued.to_string(),
+        not_before: now,
+        wait_reason: String::new(),
+        attempt: 0,
+        interruptions: 0,
+        lease_id: None,
+        cancel_requested: false,
+        cancel_reason: String::new(),
+        requester_kind: requested_by.kind.to_string(),
+        requester_id: requested_by.id.clone(),
+        requester_name: requested_by.display_name.clone(),
+        session_mode: SessionMode::Default.to_string(),
+        prompt_override: None,
+        prompt: None,
+        prompt_kind: None,
+        delivery_count: 0,
+        retry_of: None,
+        lineage: None,
+        continued_from: None,
+        generation: session.generation,
+        turn: 0,
+        model: String::new(),
+        agent_version: String::new(),
+        profile: String::new(),
+        billing: None,
+        by_model: String::new(),
+        max_cost_nano: 0,
+        context_tokens: 0,
+        context_window_tokens: 0,
+        result_text: String::new(),
+        failure_reason: None,
+        failure_message: String::new(),
+        failure_api_status: None,
+        warnings: String::new(),
+        first_sequence: 1,
+        next_sequence: 1,
+        create_time: now,
+        start_time: None,
+        end_time: None,
+        input_tokens: 0,
+        output_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        thinking_tokens: 0,
+        cost_nano: 0,
+        cost_basis: CostBasis::Reported.to_string(),
+    }
+}
+
+async fn enqueue(tx: &DatabaseTransaction, before: session::Model, run: run::Model, figures: &Figures) -> Step<Run> {
+    let limits = &figures.settings.limits;
+    if figures.queued >= i64::from(limits.max_queued_runs) {
+        return Err(Error::QueueFull { scope: "server", limit: i64::from(limits.max_queued_runs) }.into());
+    }
+    if before.queued_count >= limits.max_queued_per_session {
+        return Err(Error::QueueFull { scope: "session", limit: i64::from(limits.max_queued_per_session) }.into());
+    }
+    let mut session = before.clone();
+    session.tail = run.seq;
+    session.queued_count += 1;
+    session.run_count += 1;
+    if session.state == SessionState::Idle.as_str() {
+        session.state = SessionState::Queued.to_string();
+        session.head = run.seq;
+        session.ready_time = run.not_before;
+    }
+    locked::save(tx, &before, session).await?;
+    run::Entity::insert(run.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
+    let id: Uuid = run.id;
+    Ok(runs_of(tx, vec![run], true).await?.pop().ok_or_else(|| Error::internal(format!("run {} was not stored", RunId(id))))?)
+}
