@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::config::{Config, Sandbox};
-use crate::domain::{Error, Result, RunId, WorkerId};
+use crate::domain::{Error, Result, RunId, UnixMicros, WorkerId};
 use crate::gateway::Gateway;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::queue::Queue;
-use crate::runner::{self, Runner, watchdog};
+use crate::runner::{self, Probe, Runner, watchdog};
 use crate::secrets::Cipher;
 use crate::server::{self, Server};
-use crate::services::{Facts, Services};
+use crate::services::{AgentFound, Facts, Rooms, Services, remove_directories};
 use crate::settings::SettingsCache;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
@@ -122,13 +123,16 @@ impl App {
         let intake = Intake::new(Arc::clone(&store), queue.clone(), cipher.clone());
         let setup = runner_setup(&config);
         let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.subscribe(), worker);
-        let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), runner::forget_session);
+        let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), remove_directories);
         let upkeep = own(upkeep.run(stop.clone()));
 
         let public_url = server.public_url();
-        let facts = Facts { public_url: public_url.clone(), warnings: warnings(&config), setup };
-        let services = Services::new(store.clone(), queue.clone(), journal.clone(), settings, intake.clone(), cipher, facts);
-        let gateway = Gateway::new(&config.gateway, intake, stop.clone());
+        let (agents_found, agents) = watch::channel(Vec::new());
+        let lookout = own(look_for_agents(setup, agents_found, stop.clone()));
+        let facts = facts(&config, &public_url, store.is_postgres(), agents);
+        let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
+        let rooms = Rooms { store: Arc::clone(&store), queue, journal: journal.clone(), settings, intake, cipher, facts };
+        let services = Services::new(rooms);
         let router = server::router(server::Parts { config: config.server.clone(), services, gateway, access, store, stop: stop.clone() })?;
         write_address(&config.data_dir, &server.local_url())?;
         let serving = own(server.serve(router, stop.clone()));
@@ -145,7 +149,7 @@ impl App {
             runner,
             journal,
             serving,
-            workers: vec![intake_writer, upkeep],
+            workers: vec![intake_writer, upkeep, lookout],
             watchdog,
             _lock: lock,
         })
@@ -179,6 +183,44 @@ async fn watch_over(queue: &Queue, worker: WorkerId) -> Result<watchdog::Watchdo
     watchdog::sweep_older(earlier).await;
     let exe = std::env::current_exe().map_err(Error::internal)?;
     watchdog::Watchdog::spawn(&exe, worker)
+}
+
+/// What callers may know of this configuration.
+fn facts(config: &Config, public_url: &str, postgres: bool, agents: watch::Receiver<Vec<AgentFound>>) -> Facts {
+    Facts {
+        public_url: public_url.to_owned(),
+        data_dir: fs::canonicalize(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
+        postgres,
+        default_model: config.agent.claude.model.clone(),
+        profiles: config.profiles.clone(),
+        workspaces: config.workspaces.keys().cloned().collect(),
+        skills_dir: config.agent.claude.skills_dir.clone(),
+        has_credential: config.has_credential(),
+        agents,
+        warnings: warnings(config),
+        start_time: UnixMicros::now(),
+    }
+}
+
+/// Looks for the agents once a minute, so that callers are told what is there now.
+async fn look_for_agents(setup: runner::Setup, found: watch::Sender<Vec<AgentFound>>, stop: CancellationToken) {
+    let probe = Probe::default();
+    loop {
+        let agent = match probe.check(&setup).await {
+            Ok(found) => AgentFound {
+                path: found.path.display().to_string(),
+                version: found.version.unwrap_or_default(),
+                usable: true,
+                ..AgentFound::default()
+            },
+            Err(failure) => AgentFound { problem: failure.message, remedy: failure.reason.remedy().to_owned(), ..AgentFound::default() },
+        };
+        found.send_replace(vec![agent]);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+    }
 }
 
 /// Where this server listens, for scripts: written when it is about to serve.

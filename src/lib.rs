@@ -6,22 +6,27 @@
 //!
 //! ARCHITECTURE.md is the map.
 
+pub mod access;
 pub mod agent;
+pub mod app;
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod intake;
 pub mod journal;
+pub mod layout;
 pub mod metrics;
+pub mod operator;
 pub mod prompt;
 pub mod proto;
 pub mod queue;
 pub mod rpc;
 pub mod runner;
 pub mod secrets;
+pub mod server;
 pub mod services;
 pub mod settings;
 pub mod store;
-pub mod access;
 pub mod telemetry;
 pub mod upkeep;

@@ -127,7 +127,7 @@ pub async fn doctor(config: &Config) -> anyhow::Result<()> {
     app::make_data_dir(&config.data_dir)?;
     finding(true, format!("data directory {}", config.data_dir.display()));
     match Probe::default().check(&app::runner_setup(config)).await {
-        Ok(found) => finding(true, format!("Claude Code {} at {}", found.version, found.path.display())),
+        Ok(found) => finding(true, format!("Claude Code {} at {}", found.version.unwrap_or_else(|| "of an unknown version".to_owned()), found.path.display())),
         Err(failure) => finding(false, format!("{}: {}", failure.message, failure.reason.remedy())),
     }
     finding(config.has_credential(), "a credential for the model under [agent.claude.env]: ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN".to_owned());

@@ -1,5 +1,6 @@
 //! Upkeep: the daily clean-up at its local hour, retention, and the gauges of the queue.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Result, Settings, UnixMicros};
+use crate::domain::{Result, SessionId, Settings, UnixMicros};
 use crate::metrics;
 use crate::queue::Queue;
 use crate::settings::SettingsCache;
@@ -24,9 +25,9 @@ pub struct Upkeep {
     store: Arc<Store>,
     queue: Queue,
     settings: SettingsCache,
-    /// Deletes a session's files, once its row is gone.
-    forget_files: fn(&std::path::Path, crate::domain::SessionId),
-    data_dir: std::path::PathBuf,
+    /// Deletes the files of sessions whose rows are gone.
+    forget_files: fn(&Path, &[SessionId]) -> u64,
+    data_dir: PathBuf,
 }
 
 impl Upkeep {
@@ -36,8 +37,8 @@ impl Upkeep {
         store: Arc<Store>,
         queue: Queue,
         settings: SettingsCache,
-        data_dir: std::path::PathBuf,
-        forget_files: fn(&std::path::Path, crate::domain::SessionId),
+        data_dir: PathBuf,
+        forget_files: fn(&Path, &[SessionId]) -> u64,
     ) -> Self {
         Self { store, queue, settings, forget_files, data_dir }
     }
@@ -79,11 +80,10 @@ impl Upkeep {
         let before = UnixMicros::now().minus(days(settings.sessions.auto_cleanup_days));
         loop {
             let cleaned = self.queue.clean_up(before, None).await?;
-            for session in &cleaned.session_ids {
-                (self.forget_files)(&self.data_dir, *session);
-            }
+            let (forget, data_dir, gone) = (self.forget_files, self.data_dir.clone(), cleaned.session_ids.clone());
+            let freed = tokio::task::spawn_blocking(move || forget(&data_dir, &gone)).await.unwrap_or(0);
             metrics::sessions_cleaned(cleaned.session_ids.len() as u64);
-            tracing::info!(sessions.deleted = cleaned.session_ids.len(), freed_bytes = cleaned.freed_bytes, "daily clean-up");
+            tracing::info!(sessions.deleted = cleaned.session_ids.len(), freed_bytes = cleaned.freed_bytes, files.freed_bytes = freed, "daily clean-up");
             if cleaned.remaining_count == 0 || cleaned.session_ids.is_empty() {
                 return Ok(());
             }

@@ -123,7 +123,7 @@ pub(super) fn accept(listener: TcpListener, tls: Option<Tls>, max: usize, stop: 
             };
             let _best_effort = tcp.set_nodelay(true);
             let local = tcp.local_addr().ok();
-            let finished = |stream| Connection { stream, local, remote: Some(remote), _place: place };
+            let finished = move |stream| Connection { stream, local, remote: Some(remote), _place: place };
             match &tls {
                 None => {
                     if accepted.send(Ok(finished(Either::Left(tcp)))).await.is_err() {

@@ -12,7 +12,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::service::RoutesBuilder;
+use tonic::service::Routes;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Config;
@@ -53,14 +53,9 @@ struct Health {
 /// The descriptor set or an origin cannot be read.
 pub fn router(parts: Parts) -> Result<Router> {
     let Parts { config, services, gateway, access, store, stop } = parts;
-    let mut routes = RoutesBuilder::default();
-    services.add_to(&mut routes);
-    routes.add_service(gateway.rpc());
-    add_standard(&mut routes)?;
     // The key is checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so that
     // a preflight needs neither key nor framing.
-    let rpcs = routes
-        .routes()
+    let rpcs = add_standard(services.routes().add_service(gateway.rpc()))?
         .into_axum_router()
         .layer(from_fn_with_state(access.clone(), access::guard_rpc))
         .layer(TraceLayer)
@@ -72,17 +67,15 @@ pub fn router(parts: Parts) -> Result<Router> {
 }
 
 /// Health, and both versions of reflection.
-fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
+fn add_standard(routes: Routes) -> Result<Routes> {
     let (_reporter, health) = tonic_health::server::health_reporter();
-    routes.add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    routes.add_service(reflection().build_v1().map_err(Error::internal)?);
-    routes.add_service(reflection().build_v1alpha().map_err(Error::internal)?);
-    Ok(())
+    let (v1, v1alpha) = (reflection().build_v1().map_err(Error::internal)?, reflection().build_v1alpha().map_err(Error::internal)?);
+    Ok(routes.add_service(health).add_service(v1).add_service(v1alpha))
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer> {

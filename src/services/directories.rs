@@ -1,29 +1,26 @@
-//! What sessions keep on this machine beside the database: their directories below `data_dir/sessions`.
+//! What sessions keep on this machine beside the database.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::SessionId;
+use crate::layout::{agent_dir, session_dir};
 
 /// A disk that is slow or full of files does not hold a caller for longer than this; what was not reached is not counted.
 const MEASURE_AT_MOST: Duration = Duration::from_secs(5);
-
-/// Where a session keeps its files on this machine.
-pub(super) fn of(data_dir: &Path, session: SessionId) -> PathBuf {
-    data_dir.join("sessions").join(session.to_string())
-}
 
 /// Deletes the directories of sessions that are gone, and gives their size in bytes. Blocks: not for an async task.
 pub fn remove(data_dir: &Path, sessions: &[SessionId]) -> u64 {
     let mut freed = 0;
     for session in sessions {
-        let directory = of(data_dir, *session);
-        let size = Measure::begin().of(&directory);
-        match fs::remove_dir_all(&directory) {
-            Ok(()) => freed += size,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(session.id = %session, error = %error, "the directory of a session could not be deleted"),
+        for directory in [agent_dir(data_dir, *session), session_dir(data_dir, *session)] {
+            let size = Measure::begin().of(&directory);
+            match fs::remove_dir_all(&directory) {
+                Ok(()) => freed += size,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(session.id = %session, error = %error, "the directory of a session could not be deleted"),
+            }
         }
     }
     freed
@@ -40,16 +37,12 @@ pub(super) struct Taken {
 
 /// Measures the directories of these sessions; none: of all. Blocks: not for an async task.
 pub(super) fn measure(data_dir: &Path, sessions: Option<&[SessionId]>) -> Taken {
-    let directories: Vec<PathBuf> = match sessions {
-        Some(sessions) => sessions.iter().map(|session| of(data_dir, *session)).collect(),
-        None => fs::read_dir(data_dir.join("sessions")).into_iter().flatten().flatten().map(|entry| entry.path()).collect(),
-    };
     let clock = Measure::begin();
-    directories.iter().fold(Taken::default(), |taken, directory| {
-        let workspace = clock.of(&directory.join("workspace"));
-        let all = clock.of(directory);
-        Taken { agent_files: taken.agent_files + all.saturating_sub(workspace), workspaces: taken.workspaces + workspace }
-    })
+    let all = |of: fn(&Path, SessionId) -> PathBuf, everything: &str| match sessions {
+        Some(sessions) => sessions.iter().map(|session| clock.of(&of(data_dir, *session))).sum(),
+        None => clock.of(&data_dir.join(everything)),
+    };
+    Taken { agent_files: all(agent_dir, "agent"), workspaces: all(session_dir, "sessions") }
 }
 
 /// Free bytes for this server on the disk of its data.
@@ -95,14 +88,14 @@ mod tests {
     fn sizes_are_told_apart_and_freed() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (first, second) = (SessionId::new(), SessionId::new());
-        let write = |session, path: &str, bytes: usize| {
-            let file = of(dir.path(), session).join(path);
+        let write = |directory: PathBuf, path: &str, bytes: usize| {
+            let file = directory.join(path);
             fs::create_dir_all(file.parent().expect("a parent")).expect("made");
             fs::write(file, vec![0; bytes]).expect("written");
         };
-        write(first, "config/projects/x/a.jsonl", 100);
-        write(first, "workspace/deep/er/file", 30);
-        write(second, "config/b", 7);
+        write(agent_dir(dir.path(), first), "projects/x/a.jsonl", 100);
+        write(session_dir(dir.path(), first), "work/deep/er/file", 30);
+        write(agent_dir(dir.path(), second), "b", 7);
         assert_eq!(measure(dir.path(), None), Taken { agent_files: 107, workspaces: 30 });
         assert_eq!(measure(dir.path(), Some(&[second, SessionId::new()])), Taken { agent_files: 7, workspaces: 0 });
         assert_eq!(remove(dir.path(), &[first, SessionId::new()]), 130);
