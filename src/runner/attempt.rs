@@ -102,8 +102,8 @@ impl Attempt {
         if self.assignment.run.kind == RunKind::Compaction {
             return self.compact_by_hand(place, id).await;
         }
-        let held = own && custody::holds(&place.project_dir, id, &prompt::label(self.assignment.run.id)).await;
-        if !own && turn::compaction_is_due(&self.assignment) && !self.compact(place, id).await? {
+        let held = !self.assignment.earlier.is_empty() && custody::holds(&place.project_dir, id, &prompt::label(self.assignment.run.id)).await;
+        if !held && turn::compaction_is_due(&self.assignment) && !self.compact(place, id).await? {
             return self.again(place, id, held).await;
         }
         // A conversation that this run began is its own doing, not its memory.

@@ -75,11 +75,10 @@ impl Attempt {
 
     async fn close(self, verdict: Verdict, kept: Option<Manifest>) -> Result<()> {
         let Self { shared, assignment, crew, .. } = self;
-        let (queue, lease, tale, mut pump) = (&shared.queue, assignment.lease, crew.tale, crew.pump);
+        let (queue, lease, tale, pump) = (&shared.queue, assignment.lease, crew.tale, crew.pump);
         let end = match verdict {
             Verdict::Lost => return pump.close().await.and(Err(Error::Fenced)),
             Verdict::Interrupted | Verdict::Stale => {
-                pump.notice(NoticeCode::Interrupted, "the server stops; the run goes on when it is back", &[]);
                 pump.close().await?;
                 if let (Some(manifest), Some(talk)) = (kept, tale.talk) {
                     queue.checkpoint(&lease, talk.generation, &manifest).await?;

@@ -91,7 +91,9 @@ impl Runner {
 
 /// Deletes what is on disk of a session.
 pub fn forget_session(data_dir: &Path, session: SessionId) {
-    workspace::forget(data_dir, session);
+    if let Err(error) = workspace::remove(data_dir, session) {
+        tracing::warn!(session.id = %session, error = %error, "files of a session could not be deleted");
+    }
 }
 
 /// The loop that claims.

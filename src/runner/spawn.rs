@@ -13,6 +13,7 @@ use super::Shared;
 use super::attempt::Flow;
 use super::custody;
 use super::kill::Mark;
+use super::metering::{Meter, Prices};
 use super::outcome::{Limits, Verdict};
 use super::place::Place;
 use super::process::{self, Launch};
@@ -54,6 +55,10 @@ pub(super) struct Crew {
     spent: NanoUsd,
     /// By this attempt.
     used: Usage,
+    /// What models were seen to cost.
+    prices: Prices,
+    /// What the agent said that the conversation costs in all, and which conversation.
+    total: (Uuid, NanoUsd),
     spawned: bool,
 }
 
@@ -75,6 +80,8 @@ impl Crew {
             max_cost: limits.max_cost.unwrap_or(defaults.max_cost),
             spent: assignment.run.usage.cost,
             used: Usage::default(),
+            prices: Prices::default(),
+            total: (assignment.session.agent_session_id.unwrap_or_default(), assignment.agent_total_cost),
             spawned: false,
             shared: shared.clone(),
             assignment,
@@ -127,12 +134,14 @@ impl Crew {
             mark: &self.mark,
             queue: &self.shared.queue,
             lease: &self.assignment.lease,
+            used: self.used,
         };
+        let meter = Meter::with_prices(self.prices.clone());
         let report = tokio::select! {
-            report = watch(process, &order, feed, &mut self.pump, &mut self.ends) => report,
+            report = watch(process, &order, meter, feed, &mut self.pump, &mut self.ends) => report,
             never = checkpoints(&self.shared, &self.assignment, place, talk, manifest) => match never {},
         };
-        self.account(&report).await?;
+        self.account(&report, talk).await?;
         Ok(report)
     }
 
@@ -171,8 +180,11 @@ impl Crew {
     }
 
     /// Adds what a process used, and notes what a reader should know of it.
-    async fn account(&mut self, report: &Report) -> Flow<()> {
-        let used = report.meter.usage();
+    async fn account(&mut self, report: &Report, talk: Talk) -> Flow<()> {
+        let before = if self.total.0 == talk.id { self.total.1 } else { NanoUsd(0) };
+        let used = report.meter.usage(before);
+        self.total = (talk.id, used.agent_total_cost.unwrap_or(before));
+        self.prices = report.meter.prices().clone();
         self.spent = NanoUsd(self.spent.0 + used.usage.cost.0);
         self.used = self.used.plus(used.usage);
         let (context_tokens, context_window_tokens) = (used.context_tokens, used.context_window_tokens);

@@ -2,7 +2,7 @@
 
 use super::spawn::Talk;
 use super::watch::Report;
-use crate::domain::{Billing, Lineage, RunWarning};
+use crate::domain::{Billing, Lineage, NanoUsd, RunWarning};
 use crate::metrics;
 use crate::queue::{ConversationUpdate, Manifest};
 
@@ -65,7 +65,7 @@ impl Tale {
         self.stands(report, talk);
         self.turns = 1;
         if matches!(lineage, Lineage::Continued | Lineage::Restored) && report.result.is_some() {
-            self.cache_share = report.meter.usage().usage.cache_share();
+            self.cache_share = report.meter.usage(NanoUsd(0)).usage.cache_share();
             if let Some(share) = self.cache_share {
                 metrics::cache_share(share);
                 if share < COLD {

@@ -1,1 +1,222 @@
+use super::*;
+use crate::domain::{
+    Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId, SessionKind,
+    SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
+};
+use crate::queue::{EarlierAttempt, Lease, Manifest};
 
+const PRINT: &str = "print";
+const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
+
+fn run(id: RunId, session_id: SessionId, trigger_id: TriggerId) -> Run {
+    Run {
+        id,
+        trigger_id,
+        trigger_slug: "reviews".to_owned(),
+        session_id,
+        seq: 1,
+        thread_key: Some("acme/shop#1".to_owned()),
+        title: String::new(),
+        kind: RunKind::Turn,
+        status: RunStatus::Starting,
+        wait: None,
+        lineage: None,
+        continued_from: None,
+        retry_of: None,
+        generation: 1,
+        turn: 1,
+        delivery_ids: Vec::new(),
+        delivery_count: 0,
+        requested_by: Requester { kind: RequesterKind::Sender, id: String::new(), display_name: String::new() },
+        attempt: 1,
+        attempts: Vec::new(),
+        model: String::new(),
+        agent_version: String::new(),
+        profile: String::new(),
+        billing: None,
+        usage: Usage::default(),
+        by_model: Vec::new(),
+        max_cost: NanoUsd(0),
+        context_tokens: 0,
+        context_window_tokens: 0,
+        result_text: String::new(),
+        failure: None,
+        warnings: Vec::new(),
+        queue_position: 0,
+        create_time: NOW,
+        start_time: None,
+        end_time: None,
+        first_sequence: 0,
+        last_sequence: 0,
+    }
+}
+
+fn session(id: SessionId, trigger_id: TriggerId) -> Session {
+    Session {
+        id,
+        trigger_id,
+        trigger_slug: "reviews".to_owned(),
+        thread_key: Some("acme/shop#1".to_owned()),
+        title: String::new(),
+        url: String::new(),
+        kind: SessionKind::Thread,
+        state: SessionState::Running,
+        generation: 1,
+        agent_session_id: None,
+        fingerprint: None,
+        origin: SessionOrigin::First,
+        agent: String::new(),
+        profile: String::new(),
+        model: String::new(),
+        turn_count: 0,
+        turns_since_compaction: 0,
+        run_count: 1,
+        queued_run_count: 0,
+        live_run_id: None,
+        last_run_id: None,
+        usage: Usage::default(),
+        last_cache_share: None,
+        transcript_bytes: 0,
+        context_tokens: 0,
+        create_time: NOW,
+        last_use_time: NOW,
+        conversations: Vec::new(),
+    }
+}
+
+fn trigger(id: TriggerId) -> Trigger {
+    let spec = TriggerSpec {
+        display_name: String::new(),
+        enabled: true,
+        resume_sessions: true,
+        hmac: None,
+        author_rule: Default::default(),
+        filter_expression: String::new(),
+        start_expression: String::new(),
+        thread_key_expression: String::new(),
+        action: Action::Prompt { template: "Review.".to_owned(), follow_up_template: None },
+        workspace: Workspace::Scratch,
+        agent: Default::default(),
+        run_limits: RunLimits::default(),
+        caps: Caps::default(),
+        busy: None,
+        retry: RetryPolicy::default(),
+    };
+    let (slug, hook_token) = ("reviews".to_owned(), String::new());
+    Trigger { id, slug, source: Source::Github, hook_token, secrets: Vec::new(), spec, version: 1, create_time: NOW, update_time: NOW }
+}
+
+/// The first attempt at the first run of a new thread.
+fn first() -> Assignment {
+    let (run_id, session_id, trigger_id) = (RunId::new(), SessionId::new(), TriggerId::new());
+    Assignment {
+        lease: Lease { id: LeaseId::new(), session_id, run_id, attempt: 1 },
+        run: run(run_id, session_id, trigger_id),
+        session: session(session_id, trigger_id),
+        trigger: trigger(trigger_id),
+        settings: Settings::default(),
+        deliveries: Vec::new(),
+        session_mode: SessionMode::Default,
+        prompt_override: None,
+        stored_prompt: None,
+        earlier: Vec::new(),
+        manifest: Manifest::default(),
+        agent_total_cost: NanoUsd(0),
+        last_agent_version: String::new(),
+    }
+}
+
+/// The first attempt at a later run, with the id of the conversation.
+fn later() -> (Assignment, Uuid) {
+    let (mut assignment, id) = (first(), Uuid::now_v7());
+    assignment.session.agent_session_id = Some(id);
+    assignment.session.fingerprint = Some(PRINT.to_owned());
+    (assignment.session.turn_count, assignment.session.turns_since_compaction) = (2, 2);
+    (assignment, id)
+}
+
+/// The second attempt, after one that was interrupted in this conversation.
+fn interrupted() -> (Assignment, Uuid) {
+    let (mut assignment, id) = later();
+    assignment.lease.attempt = 2;
+    assignment.earlier = vec![EarlierAttempt { number: 1, agent_session_id: Some(id), exit: "interrupted".to_owned() }];
+    (assignment, id)
+}
+
+fn new(assignment: &Assignment) -> New {
+    match opening(assignment, PRINT, NOW) {
+        Opening::New(new) => new,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_new_thread_begins_and_a_known_one_goes_on() {
+    let begun = new(&first());
+    assert_eq!((begun.generation, begun.origin, begun.lineage, begun.because.clone()), (1, SessionOrigin::First, Lineage::Fresh, None));
+    let start = begun.start(PRINT);
+    assert_eq!((start.generation, start.fingerprint.as_str()), (1, PRINT));
+    let (assignment, id) = later();
+    assert_eq!(opening(&assignment, PRINT, NOW), Opening::Go(id));
+}
+
+#[test]
+fn a_reset_counts_its_generation_itself() {
+    let mut assignment = first();
+    (assignment.session.generation, assignment.session.origin) = (2, SessionOrigin::Reset);
+    let begun = new(&assignment);
+    assert_eq!((begun.generation, begun.origin, begun.lineage), (2, SessionOrigin::Reset, Lineage::Renewed));
+}
+
+#[test]
+fn too_old_or_no_longer_fitting_conversations_are_renewed() {
+    let (mut assignment, _) = later();
+    assignment.session.fingerprint = Some("other".to_owned());
+    assert_eq!((new(&assignment).generation, new(&assignment).origin), (2, SessionOrigin::Changed));
+    let (mut assignment, id) = later();
+    assignment.session.last_use_time = NOW.minus(DAY * 7);
+    assert_eq!(opening(&assignment, PRINT, NOW), Opening::Go(id), "seven days are still in time");
+    assignment.session.last_use_time = NOW.minus(DAY * 7 + Duration::from_secs(1));
+    assert_eq!((new(&assignment).origin, new(&assignment).lineage), (SessionOrigin::Expired, Lineage::Renewed));
+}
+
+#[test]
+fn modes_are_obeyed_once() {
+    let (mut assignment, _) = later();
+    assignment.session_mode = SessionMode::Fresh;
+    assert_eq!((new(&assignment).generation, new(&assignment).origin), (2, SessionOrigin::Reset));
+    let (mut again, id) = interrupted();
+    again.session_mode = SessionMode::Fresh;
+    assert_eq!(opening(&again, PRINT, NOW), Opening::Go(id), "the first attempt began it already");
+    let mut assignment = first();
+    assignment.session_mode = SessionMode::Resume;
+    assert!(matches!(opening(&assignment, PRINT, NOW), Opening::Refused(_)));
+}
+
+#[test]
+fn an_interrupted_attempt_goes_on_even_late_unless_the_trigger_says_to_begin_again() {
+    let (mut assignment, id) = interrupted();
+    assignment.session.last_use_time = NOW.minus(DAY * 30);
+    assert_eq!(opening(&assignment, PRINT, NOW), Opening::Go(id));
+    assignment.trigger.spec.retry.on_interrupt = OnInterrupt::Restart;
+    assert_eq!((new(&assignment).generation, new(&assignment).lineage), (2, Lineage::Renewed));
+    assignment.session.turn_count = 0;
+    assignment.run.lineage = Some(Lineage::Fresh);
+    assert_eq!(new(&assignment).lineage, Lineage::Fresh, "it never had another memory");
+    // An attempt that did not get as far as the conversation leaves it as it was.
+    assignment.earlier[0].agent_session_id = None;
+    assert_eq!(opening(&assignment, PRINT, NOW), Opening::Go(id));
+}
+
+#[test]
+fn prompts_and_compaction_follow_the_turns() {
+    let (mut assignment, _) = later();
+    assert_eq!(prompt_kind(&assignment, false), PromptKind::FollowUp);
+    assert_eq!(prompt_kind(&assignment, true), PromptKind::Retry);
+    assert!(!compaction_is_due(&assignment));
+    assignment.session.turns_since_compaction = 50;
+    assert!(compaction_is_due(&assignment));
+    assert_eq!(prompt_kind(&first(), false), PromptKind::First);
+    let lost = instead_of_lost(3);
+    assert_eq!((lost.generation, lost.origin, lost.lineage), (4, SessionOrigin::Lost, Lineage::Recovered));
+}

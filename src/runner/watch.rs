@@ -13,7 +13,7 @@ use super::metering::Meter;
 use super::process::Process;
 use super::pump::Pump;
 use crate::agent::LineParser;
-use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, RunId, SpawnPurpose};
+use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, RunId, SpawnPurpose, Usage};
 use crate::queue::{Lease, Queue};
 
 /// How long an agent may live on after its result, and how long with work in the background.
@@ -39,6 +39,8 @@ pub(super) struct Order<'a> {
     pub(super) mark: &'a Mark,
     pub(super) queue: &'a Queue,
     pub(super) lease: &'a Lease,
+    /// What the attempt used before this process.
+    pub(super) used: Usage,
 }
 
 /// Why we ended an agent.
@@ -76,7 +78,7 @@ pub(super) struct Report {
     pub(super) stderr: String,
     /// Lines that were no known message of the agent.
     pub(super) strange_lines: u64,
-    /// What it used.
+    /// What it used, with its prices.
     pub(super) meter: Meter,
     /// Processes that it left behind.
     pub(super) left_behind: usize,
@@ -119,12 +121,13 @@ impl std::fmt::Debug for Ends {
 pub(super) async fn watch(
     mut process: Process,
     order: &Order<'_>,
+    meter: Meter,
     feed: impl Future<Output = Result<()>>,
     pump: &mut Pump,
     ends: &mut Ends,
 ) -> Report {
     let (pid, lost) = (process.pid, pump.lost());
-    let mut seen = Seen::new(order);
+    let mut seen = Seen::new(order, meter);
     let mut feed = pin!(feed);
     let mut fed = false;
     let (stdout, stderr, child) = process.parts();
@@ -194,13 +197,13 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn new(order: &'a Order<'a>) -> Self {
+    fn new(order: &'a Order<'a>, meter: Meter) -> Self {
         let (parser, now) = (LineParser::new(order.cli, order.purpose), Instant::now());
         let (stop, exited, result_at, background) = (None, None, None, Vec::new());
         Self {
             order,
             parser,
-            report: Report::default(),
+            report: Report { meter, ..Report::default() },
             began: now,
             last_line: now,
             background,
@@ -306,7 +309,7 @@ impl<'a> Seen<'a> {
                 AgentEvent::Delta { .. } => {}
                 AgentEvent::Metered(message) => {
                     if self.report.meter.message(&message) && within {
-                        pump.say(self.report.meter.entry());
+                        pump.say(usage_so_far(self.order.used, &self.report.meter));
                     }
                 }
                 AgentEvent::Compacted { pre_tokens, post_tokens } => {
@@ -350,6 +353,14 @@ impl<'a> Seen<'a> {
             self.refused(&error, pid);
         }
     }
+}
+
+fn usage_so_far(before: Usage, meter: &Meter) -> EntryKind {
+    let mut entry = meter.entry();
+    if let EntryKind::Usage { usage, .. } = &mut entry {
+        *usage = before.plus(*usage);
+    }
+    entry
 }
 
 fn started(purpose: SpawnPurpose, init: &InitLine) -> EntryKind {
