@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Result, SessionId, Settings, UnixMicros};
 use crate::metrics;
 use crate::queue::Queue;
 use crate::settings::SettingsCache;
-use crate::store::Store;
-use crate::store::retention::{self, Old};
+use crate::store::retention::Old;
+use crate::store::{REMEMBERED, Store};
 
-const GAUGES_EVERY: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-const REQUESTS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How often the gauges are set and the clock is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often what is past its retention is deleted.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+/// Between two batches of deletions others get the database.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps the store small.
 #[derive(Debug, Clone)]
@@ -43,65 +47,86 @@ impl Upkeep {
         Self { store, queue, settings, forget_files, data_dir }
     }
 
-    /// Works until `stop`. A pass that fails is logged and tried again.
+    /// Works until `stop`. What fails is logged and tried again.
     pub async fn run(self, stop: CancellationToken) {
         let mut changed = self.settings.subscribe();
-        let mut gauges = tokio::time::interval(GAUGES_EVERY);
-        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retention_due = Instant::now();
         loop {
+            // Another hour, zone or number of days counts at once.
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = gauges.tick() => logged("queue figures", self.gauges().await),
-                _ = look.tick() => logged("upkeep", self.pass().await),
-                Ok(()) = changed.changed() => logged("upkeep", self.pass().await),
+                _ = ticks.tick() => {}
+                Ok(()) = changed.changed() => retention_due = Instant::now(),
+            }
+            logged("queue figures", self.gauges().await);
+            logged("settings", self.settings.reload().await);
+            logged("daily clean-up", self.clean_up_if_due(&stop).await);
+            if retention_due <= Instant::now() {
+                retention_due = Instant::now() + RETENTION_EVERY;
+                logged("retention", self.retain(&stop).await);
             }
         }
     }
 
     async fn gauges(&self) -> Result<()> {
-        let (waiting, oldest) = retention::queue_figures(&self.store).await?;
-        metrics::queue(waiting, oldest.map_or(Duration::ZERO, |oldest| UnixMicros::now().since(oldest)));
+        let now = UnixMicros::now();
+        let (waiting, oldest) = self.store.queue_figures(now).await?;
+        metrics::queue(waiting, oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)));
         Ok(())
     }
 
-    /// The daily clean-up if it is due, then retention.
-    async fn pass(&self) -> Result<()> {
+    /// The daily clean-up. Its date is taken first, by compare-and-set: of several servers one does it.
+    async fn clean_up_if_due(&self, stop: &CancellationToken) -> Result<()> {
         let settings = self.settings.get();
-        let last = retention::last_cleanup(&self.store).await?.and_then(|date| date.parse().ok());
-        if let Some(date) = due(UnixMicros::now(), &settings, last)
-            && retention::take_cleanup(&self.store, &date.to_string()).await?
-        {
-            self.clean_up(&settings).await?;
+        let last = self.store.last_cleanup_date().await?.and_then(|date| date.parse().ok());
+        let Some(date) = due(UnixMicros::now(), &settings, last) else { return Ok(()) };
+        if !self.store.take_cleanup_date(&date.to_string()).await? {
+            return Ok(());
         }
-        self.retain(&settings).await
-    }
-
-    async fn clean_up(&self, settings: &Settings) -> Result<()> {
         let before = UnixMicros::now().minus(days(settings.sessions.auto_cleanup_days));
-        loop {
+        let (mut deleted, mut freed_bytes, mut files_bytes) = (0, 0, 0);
+        while !stop.is_cancelled() {
             let cleaned = self.queue.clean_up(before, None).await?;
             let (forget, data_dir, gone) = (self.forget_files, self.data_dir.clone(), cleaned.session_ids.clone());
             let freed = tokio::task::spawn_blocking(move || forget(&data_dir, &gone)).await.unwrap_or(0);
             metrics::sessions_cleaned(cleaned.session_ids.len() as u64);
-            tracing::info!(sessions.deleted = cleaned.session_ids.len(), freed_bytes = cleaned.freed_bytes, files.freed_bytes = freed, "daily clean-up");
+            deleted += cleaned.session_ids.len();
+            freed_bytes += cleaned.freed_bytes;
+            files_bytes += freed;
             if cleaned.remaining_count == 0 || cleaned.session_ids.is_empty() {
-                return Ok(());
+                break;
             }
+            tokio::time::sleep(PAUSE).await;
         }
+        tracing::info!(date = %date, sessions.deleted = deleted, freed_bytes, files.freed_bytes = files_bytes, "daily clean-up done");
+        Ok(())
     }
 
-    async fn retain(&self, settings: &Settings) -> Result<()> {
-        let now = UnixMicros::now();
+    /// Deletes what is past its retention, batch by batch.
+    async fn retain(&self, stop: &CancellationToken) -> Result<()> {
+        let kept = self.settings.get().retention.clone();
         for old in Old::ALL {
             let kept = match old {
-                Old::Payloads => days(settings.retention.delivery_body_days),
-                Old::Deliveries => days(settings.retention.delivery_days),
-                Old::Journals => days(settings.retention.journal_days),
-                Old::Runs => days(settings.retention.run_days),
-                Old::Requests => REQUESTS_KEPT,
+                Old::Payloads => days(kept.delivery_body_days),
+                Old::Deliveries => days(kept.delivery_days),
+                Old::Journals => days(kept.journal_days),
+                Old::Runs => days(kept.run_days),
+                Old::Requests => REMEMBERED,
             };
-            while retention::delete_batch(&self.store, old, now.minus(kept)).await?.1 {
-                tokio::task::yield_now().await;
+            let before = UnixMicros::now().minus(kept);
+            let mut deleted = 0;
+            while !stop.is_cancelled() {
+                let batch = self.store.delete_old(old, before).await?;
+                if batch == 0 {
+                    break;
+                }
+                deleted += batch;
+                tokio::time::sleep(PAUSE).await;
+            }
+            if deleted > 0 {
+                tracing::info!(what = ?old, rows.deleted = deleted, "what was past its retention is deleted");
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ pub(crate) mod journal_chunks;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
-pub(crate) mod requests;
+mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
 mod runs;
@@ -31,6 +31,7 @@ use sea_orm::{
 
 use crate::domain::{Error, Result};
 
+pub(crate) use requests::REMEMBERED;
 #[cfg(test)]
 pub(crate) use connect::{scratch, writer};
 
