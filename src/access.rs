@@ -8,13 +8,14 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tonic::Status;
 
 use crate::domain::{ApiKeyId, Error, Result, UnixMicros};
+use crate::rpc::http_status;
 use crate::store::{Store, api_keys};
 
 /// How long a looked-up key counts without another look: a revoked one is refused at the latest then.
@@ -22,6 +23,9 @@ const CACHE_FOR: Duration = Duration::from_secs(5);
 /// More keys than any installation has; past it the cache starts anew, so that guesses cannot fill memory.
 const CACHE_MAX: usize = 1024;
 const PREFIX: &str = "rk_";
+const CONFIGURED: &str = "configured admin";
+/// How exact the last use of a key is: a write a call would be too many.
+const LAST_USE: Duration = Duration::from_secs(60);
 
 /// Keys and what is open without one.
 #[derive(Clone, Deserialize)]
@@ -37,7 +41,10 @@ pub struct Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("reflection_open", &self.reflection_open).field("metrics_open", &self.metrics_open).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("reflection_open", &self.reflection_open)
+            .field("metrics_open", &self.metrics_open)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,8 +90,10 @@ impl Access {
             if key.len() < 24 {
                 return Err(Error::field("auth.admin_key", "is shorter than 24 characters"));
             }
+            // One that was configured before ends here.
+            api_keys::delete_others(&store, CONFIGURED, &digest(key)).await?;
             if api_keys::find(&store, &digest(key)).await?.is_none() {
-                api_keys::insert(&store, ApiKeyId::new(), "configured admin", &digest(key), &shown_prefix(key)).await?;
+                api_keys::insert(&store, ApiKeyId::new(), CONFIGURED, &digest(key), &shown_prefix(key)).await?;
             }
         } else if api_keys::count(&store).await? == 0 {
             shown = Some(Self::add_admin(&store, "first admin").await?);
@@ -125,10 +134,13 @@ impl Access {
         }
         // The hash is the key of an index: how long the look-up takes says nothing about the key itself.
         let found = api_keys::find(&self.store, &hash).await?;
-        if let Some((id, _)) = &found {
-            api_keys::touch(&self.store, *id, UnixMicros::now()).await?;
+        let now = UnixMicros::now();
+        if let Some(key) = found.as_ref().filter(|key| key.last_use_time.is_none_or(|last| now.since(last) >= LAST_USE))
+            && let Err(error) = api_keys::touch(&self.store, key.id, now).await
+        {
+            tracing::warn!(%error, "the last use of API key `{}` could not be stored", key.id);
         }
-        let principal = found.map(|(api_key_id, display_name)| Principal { api_key_id, display_name });
+        let principal = found.map(|key| Principal { api_key_id: key.id, display_name: key.display_name });
         self.remember(hash, principal.clone());
         principal.ok_or(Error::KeyInvalid)
     }
@@ -147,9 +159,9 @@ impl Access {
     }
 }
 
-/// What is stored of a key to recognise it by.
+/// What is stored of a key to recognise it by: a little of a generated one, nothing of one that a person chose.
 fn shown_prefix(key: &str) -> String {
-    key.chars().take(8).collect()
+    if key.len() == PREFIX.len() + 64 && key.starts_with(PREFIX) { key[..8].to_owned() } else { String::new() }
 }
 
 /// Before every rpc: lets known keys pass, and what is open to all.
@@ -175,13 +187,111 @@ pub async fn guard_metrics(State(access): State<Access>, request: Request, next:
     }
     match access.principal(request.headers()).await {
         Ok(_) => next.run(request).await,
-        Err(error) => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response(),
+        Err(error) => (http_status(error.code()), [(header::WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::any;
+    use http::{Method, StatusCode};
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::store::scratch;
+
+    fn config(admin_key: Option<&str>) -> Config {
+        Config { admin_key: admin_key.map(str::to_owned), reflection_open: false, metrics_open: false }
+    }
+
+    /// The answer of a wall with these rules: HTTP status, gRPC status, and the name of who passed.
+    async fn call(access: &Access, path: &str, key: Option<&str>) -> (StatusCode, Option<String>, String) {
+        let who = |request: Request| async move {
+            request.extensions().get::<Principal>().map_or("nobody", |who| who.display_name.as_str()).to_owned()
+        };
+        let rpcs = Router::new().fallback(any(who)).layer(from_fn_with_state(access.clone(), guard_rpc));
+        let metrics = Router::new().route("/metrics", any(who)).layer(from_fn_with_state(access.clone(), guard_metrics));
+        let mut request = Request::builder().method(Method::POST).uri(path).header(header::CONTENT_TYPE, "application/grpc");
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, key);
+        }
+        let response = rpcs.merge(metrics).oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+        let grpc = response.headers().get("grpc-status").map(|status| status.to_str().expect("text").to_owned());
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.expect("a body");
+        (status, grpc, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_first_start_makes_a_key_and_only_its_holder_passes() {
+        let (store, _dir) = scratch().await;
+        let (access, shown) = Access::start(store.clone(), config(None)).await.expect("started");
+        let key = format!("Bearer {}", shown.expect("shown once"));
+        let rpc = "/reprise.v1.RunService/ListRuns";
+        assert_eq!(call(&access, rpc, Some(&key)).await, (StatusCode::OK, None, "first admin".to_owned()));
+        assert_eq!(call(&access, rpc, Some(&key.replace("Bearer", "bearer"))).await.2, "first admin");
+        for wrong in [None, Some("Bearer rk_0000"), Some("Bearer "), Some("Basic YTpi"), Some("rk_0000")] {
+            let (status, grpc, body) = call(&access, rpc, wrong).await;
+            assert_eq!((status, grpc.as_deref(), body.as_str()), (StatusCode::OK, Some("16"), ""), "{wrong:?}");
+        }
+        assert_eq!(call(&access, "/metrics", None).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(call(&access, "/metrics", Some(&key)).await.0, StatusCode::OK);
+        assert_eq!(Access::start(store, config(None)).await.expect("again").1, None, "shown once");
+    }
+
+    #[tokio::test]
+    async fn what_is_open_is_open_and_nothing_beside_it() {
+        let (store, _dir) = scratch().await;
+        let closed = Access::start(store.clone(), config(Some("a key that is long enough"))).await.expect("started").0;
+        let open = Config { reflection_open: true, metrics_open: true, ..config(Some("a key that is long enough")) };
+        let open = Access::start(store, open).await.expect("started").0;
+        let passes = async |access: &Access, path: &str| call(access, path, None).await == (StatusCode::OK, None, "nobody".to_owned());
+        for path in [
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            "/metrics",
+        ] {
+            assert!(passes(&open, path).await, "{path}");
+            assert!(!passes(&closed, path).await, "{path}");
+        }
+        assert!(passes(&closed, "/grpc.health.v1.Health/Check").await);
+        assert!(!passes(&closed, "/grpc.health.v1.Health/Watch").await);
+        assert!(!passes(&open, "/grpc.health.v1.Health/Check/../../reprise.v1.RunService/ListRuns").await);
+    }
+
+    #[tokio::test]
+    async fn a_configured_key_counts_until_another_is_configured_and_a_reset_ends_all() {
+        let (store, _dir) = scratch().await;
+        let (one, two) = ("the first configured key", "the second configured key");
+        let start = async |key: &str| Access::start(store.clone(), config(Some(key))).await.expect("started").0;
+        let passes = async |access: &Access, key: &str| call(access, "/x", Some(&format!("Bearer {key}"))).await.1.is_none();
+        assert!(passes(&start(one).await, one).await);
+        let access = start(two).await;
+        assert!(passes(&access, two).await && !passes(&access, one).await);
+        let reset = Access::reset_admin(&store).await.expect("reset");
+        let access = Access::start(store.clone(), config(None)).await.expect("started").0;
+        assert!(passes(&access, &reset).await && !passes(&access, two).await);
+        let short = Access::start(store.clone(), config(Some("short"))).await.err().expect("refused");
+        assert_eq!(short.reason(), "FIELD_INVALID");
+    }
+
+    #[tokio::test]
+    async fn a_revoked_key_is_refused_within_seconds_and_uses_are_kept_to_the_minute() {
+        let (store, _dir) = scratch().await;
+        let (access, shown) = Access::start(store.clone(), config(None)).await.expect("started");
+        let key = shown.expect("made");
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().expect("a header"))]);
+        access.principal(&headers).await.expect("known");
+        let used = api_keys::find(&store, &digest(&key)).await.expect("read").expect("there").last_use_time;
+        assert!(used.is_some());
+        api_keys::delete_all(&store).await.expect("deleted");
+        assert!(access.principal(&headers).await.is_ok(), "from the cache");
+        access.seen.lock().expect("free").values_mut().for_each(|(at, _)| *at = at.checked_sub(CACHE_FOR).expect("long ago"));
+        assert!(matches!(access.principal(&headers).await, Err(Error::KeyInvalid)));
+    }
 
     #[test]
     fn generated_keys_differ_and_debug_shows_none() {

@@ -41,6 +41,7 @@ impl SettingsCache {
         change: impl FnOnce(Settings) -> Result<Settings> + Send,
     ) -> Result<Arc<Settings>> {
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
         let present = self.get();
         let mismatch = || Error::EtagMismatch { etag: present.version.to_string() };
         if etag.is_some_and(|etag| etag != present.version) {

@@ -1,15 +1,25 @@
 //! Keys of callers. Only their hashes are here.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::Store;
 use super::entity::api_key::{ActiveModel, Column, Entity};
 use crate::domain::{ApiKeyId, Result, UnixMicros};
 
-/// The key with this hash, and its name for people.
-pub(crate) async fn find(store: &Store, hash: &[u8; 32]) -> Result<Option<(ApiKeyId, String)>> {
+/// What is known of a key.
+#[derive(Debug)]
+pub(crate) struct StoredKey {
+    pub(crate) id: ApiKeyId,
+    /// For people.
+    pub(crate) display_name: String,
+    pub(crate) last_use_time: Option<UnixMicros>,
+}
+
+/// The key with this hash.
+pub(crate) async fn find(store: &Store, hash: &[u8; 32]) -> Result<Option<StoredKey>> {
     let row = Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(store.read()).await?;
-    Ok(row.map(|row| (ApiKeyId(row.id), row.display_name)))
+    Ok(row.map(|row| StoredKey { id: ApiKeyId(row.id), display_name: row.display_name, last_use_time: row.last_use_time.map(UnixMicros) }))
 }
 
 /// How many keys there are.
@@ -32,15 +42,15 @@ pub(crate) async fn insert(store: &Store, id: ApiKeyId, display_name: &str, hash
     Ok(())
 }
 
-/// Notes that a key was used, to the minute: a write a call would be too many.
+/// Notes when a key was used.
 pub(crate) async fn touch(store: &Store, id: ApiKeyId, now: UnixMicros) -> Result<()> {
-    let minute = 60_000_000;
-    Entity::update_many()
-        .col_expr(Column::LastUseTime, now.0.into())
-        .filter(Column::Id.eq(id.0))
-        .filter(Column::LastUseTime.is_null().or(Column::LastUseTime.lt(now.0 - minute)))
-        .exec(store.write())
-        .await?;
+    Entity::update_many().col_expr(Column::LastUseTime, Expr::val(now.0).into()).filter(Column::Id.eq(id.0)).exec(store.write()).await?;
+    Ok(())
+}
+
+/// Deletes the keys of this name that have another hash.
+pub(crate) async fn delete_others(store: &Store, display_name: &str, hash: &[u8; 32]) -> Result<()> {
+    Entity::delete_many().filter(Column::DisplayName.eq(display_name)).filter(Column::Hash.ne(hash.to_vec())).exec(store.write()).await?;
     Ok(())
 }
 
