@@ -22,6 +22,14 @@ pub(crate) struct NewSecret {
     pub(crate) create_time: UnixMicros,
 }
 
+/// A sealed secret that counts now.
+#[derive(Debug, Clone)]
+pub(crate) struct ActiveSecret {
+    pub(crate) id: SecretId,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) last_match_time: Option<UnixMicros>,
+}
+
 fn cap(spec: &TriggerSpec) -> i32 {
     spec.caps.concurrent_runs.unwrap_or(i32::MAX)
 }
@@ -152,6 +160,33 @@ impl Store {
             .await?;
         tx.commit().await?;
         self.trigger(id).await?.ok_or_else(|| not_found(id))
+    }
+
+    /// The secrets that count now, newest first.
+    pub(crate) async fn active_secrets(&self, trigger: TriggerId, now: UnixMicros) -> Result<Vec<ActiveSecret>> {
+        let rows = trigger_secret::Entity::find()
+            .filter(trigger_secret::Column::TriggerId.eq(trigger.0))
+            .filter(active(now))
+            .order_by_desc(trigger_secret::Column::Id)
+            .all(self.read())
+            .await?;
+        let open = |row: trigger_secret::Model| ActiveSecret {
+            id: SecretId(row.id),
+            sealed: row.sealed,
+            last_match_time: row.last_match_time.map(UnixMicros),
+        };
+        Ok(rows.into_iter().map(open).collect())
+    }
+
+    /// Keeps that a delivery matched this secret; ask at most once a minute.
+    pub(crate) async fn touch_secret(&self, secret: SecretId, now: UnixMicros) -> Result<()> {
+        let tx = self.begin().await?;
+        trigger_secret::Entity::update_many()
+            .col_expr(trigger_secret::Column::LastMatchTime, Expr::val(now.0).into())
+            .filter(trigger_secret::Column::Id.eq(secret.0))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 }
 
