@@ -1,7 +1,7 @@
 //! Deliveries, read.
 
 use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select};
 
 use super::Store;
 use super::entity::delivery::{self, Column};
@@ -25,12 +25,16 @@ impl Store {
 
     /// Deliveries, newest first.
     pub(crate) async fn list_deliveries(&self, filter: &DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>> {
-        let mut query = delivery::Entity::find().filter(condition(filter)).order_by_desc(Column::Id).limit(u64::from(page.size) + 1);
-        if let Some(after) = page.after {
-            query = query.filter(Column::Id.lt(after.id));
-        }
-        let (rows, next) = page_by_id(query.all(self.read()).await?, page, |row| row.id);
+        let (rows, next) = page_by_id(select(filter, page).all(self.read()).await?, page, |row| row.id);
         Ok(Page { items: rows.into_iter().map(delivery_of).collect::<Result<_>>()?, next })
+    }
+}
+
+pub(super) fn select(filter: &DeliveryFilter, page: PageRequest) -> Select<delivery::Entity> {
+    let query = delivery::Entity::find().filter(condition(filter)).order_by_desc(Column::Id).limit(u64::from(page.size) + 1);
+    match page.after {
+        Some(after) => query.filter(Column::Id.lt(after.id)),
+        None => query,
     }
 }
 

@@ -138,3 +138,7 @@ impl From<DbErr> for Error {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reads_tests.rs"]
+mod reads_tests;

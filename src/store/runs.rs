@@ -86,7 +86,7 @@ fn statuses(filter: &RunFilter) -> Vec<&'static str> {
 }
 
 /// Everything of the filter but the states.
-fn filtered(filter: &RunFilter, page: PageRequest) -> Select<run::Entity> {
+pub(super) fn filtered(filter: &RunFilter, page: PageRequest) -> Select<run::Entity> {
     use run::Column;
     // Prompts can be large, and no list shows them.
     let shown = Column::iter().filter(|column| !matches!(column, Column::Prompt | Column::PromptOverride));

@@ -3,16 +3,17 @@
 use sea_orm::sea_query::{Expr, Func, LikeExpr};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Value,
+    QueryOrder as _, QuerySelect as _, Select, Value,
 };
 
-use super::{Store, payload};
 use super::entity::session::{self, Column};
 use super::page::cut;
 use super::rows::{session_of, sessions_of};
 use super::sql::statement;
+use super::{Store, payload};
 use crate::domain::{
-    Cursor, Manifest, Page, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, SessionState, SessionStorage, TriggerId, UnixMicros,
+    Cursor, Manifest, Page, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, SessionState, SessionStorage, TriggerId,
+    UnixMicros,
 };
 
 /// Written out, not bound: only so does SQLite see that the index of threads fits.
@@ -39,16 +40,7 @@ impl Store {
 
     /// Sessions, without their conversations, largest of the order first.
     pub(crate) async fn list_sessions(&self, filter: &SessionFilter, order: SessionOrder, page: PageRequest) -> Result<Page<Session>> {
-        let column = match order {
-            SessionOrder::LastUse => Column::LastUseTime,
-            SessionOrder::Cost => Column::CostNano,
-            SessionOrder::Size => Column::TranscriptBytes,
-        };
-        let mut query = session::Entity::find().filter(condition(filter, self.is_postgres()));
-        if let Some(Cursor { key, id }) = page.after {
-            query = query.filter(column.lte(key)).filter(Condition::any().add(column.lt(key)).add(Column::Id.lt(id)));
-        }
-        let rows = query.order_by_desc(column).order_by_desc(Column::Id).limit(u64::from(page.size) + 1).all(self.read()).await?;
+        let rows = select(filter, order, page, self.is_postgres()).all(self.read()).await?;
         let key = |row: &session::Model| match order {
             SessionOrder::LastUse => row.last_use_time,
             SessionOrder::Cost => row.cost_nano,
@@ -104,6 +96,19 @@ impl Store {
             oldest_use_time: oldest.map(UnixMicros),
         })
     }
+}
+
+pub(super) fn select(filter: &SessionFilter, order: SessionOrder, page: PageRequest, postgres: bool) -> Select<session::Entity> {
+    let column = match order {
+        SessionOrder::LastUse => Column::LastUseTime,
+        SessionOrder::Cost => Column::CostNano,
+        SessionOrder::Size => Column::TranscriptBytes,
+    };
+    let mut query = session::Entity::find().filter(condition(filter, postgres));
+    if let Some(Cursor { key, id }) = page.after {
+        query = query.filter(column.lte(key)).filter(Condition::any().add(column.lt(key)).add(Column::Id.lt(id)));
+    }
+    query.order_by_desc(column).order_by_desc(Column::Id).limit(u64::from(page.size) + 1)
 }
 
 fn condition(filter: &SessionFilter, postgres: bool) -> Condition {
