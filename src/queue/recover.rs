@@ -13,7 +13,9 @@ use crate::store::entity::{limit, session, worker};
 
 impl Queue {
     /// Registers this boot of this server.
-    pub async fn register_worker(&self, worker: WorkerId) -> Result<()> {
+    ///
+    /// Gives the boots that are not known to be over; with one server, all of them are.
+    pub async fn register_worker(&self, worker: WorkerId) -> Result<Vec<WorkerId>> {
         transaction!(self, "register_worker", tx => register(tx, worker).await)
     }
 
@@ -25,7 +27,9 @@ impl Queue {
     }
 }
 
-async fn register(tx: &DatabaseTransaction, worker: WorkerId) -> Step<()> {
+async fn register(tx: &DatabaseTransaction, worker: WorkerId) -> Step<Vec<WorkerId>> {
+    let earlier =
+        worker::Entity::find().filter(worker::Column::State.eq("live")).filter(worker::Column::Id.ne(worker.0)).all(tx).await?;
     let row = worker::ActiveModel {
         id: Set(worker.0),
         state: Set("live".to_owned()),
@@ -45,7 +49,7 @@ async fn register(tx: &DatabaseTransaction, worker: WorkerId) -> Step<()> {
         .on_conflict(OnConflict::column(limit::Column::TriggerId).do_nothing().to_owned())
         .exec_without_returning(tx)
         .await?;
-    Ok(())
+    Ok(earlier.into_iter().map(|row| WorkerId(row.id)).collect())
 }
 
 async fn recover(tx: &DatabaseTransaction, worker: WorkerId) -> Step<Recovered> {

@@ -12,7 +12,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::service::Routes;
+use tonic::service::RoutesBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Config;
@@ -55,7 +55,12 @@ pub fn router(parts: Parts) -> Result<Router> {
     let Parts { config, services, gateway, access, store, stop } = parts;
     // The key is checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so that
     // a preflight needs neither key nor framing.
-    let rpcs = add_standard(services.routes().add_service(gateway.rpc()))?
+    let mut routes = RoutesBuilder::default();
+    services.add_to(&mut routes);
+    routes.add_service(gateway.rpc());
+    add_standard(&mut routes)?;
+    let rpcs = routes
+        .routes()
         .into_axum_router()
         .layer(from_fn_with_state(access.clone(), access::guard_rpc))
         .layer(TraceLayer)
@@ -67,7 +72,7 @@ pub fn router(parts: Parts) -> Result<Router> {
 }
 
 /// Health, and both versions of reflection.
-fn add_standard(routes: Routes) -> Result<Routes> {
+fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
     let (_reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -75,7 +80,8 @@ fn add_standard(routes: Routes) -> Result<Routes> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let (v1, v1alpha) = (reflection().build_v1().map_err(Error::internal)?, reflection().build_v1alpha().map_err(Error::internal)?);
-    Ok(routes.add_service(health).add_service(v1).add_service(v1alpha))
+    routes.add_service(health).add_service(v1).add_service(v1alpha);
+    Ok(())
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer> {
