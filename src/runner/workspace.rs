@@ -30,15 +30,6 @@ pub(super) struct Dirs {
     pub(super) tmp: PathBuf,
 }
 
-/// What a session takes on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct DiskUse {
-    /// Bytes of the agent's configuration and conversations.
-    pub(super) agent_bytes: u64,
-    /// Bytes of working directory, home and temporary files; a directory of the config is nobody's.
-    pub(super) workspace_bytes: u64,
-}
-
 fn places(data_dir: &Path, session: SessionId) -> [PathBuf; 2] {
     let name = session.to_string();
     [data_dir.join("agent").join(&name), data_dir.join("sessions").join(&name)]
@@ -46,7 +37,7 @@ fn places(data_dir: &Path, session: SessionId) -> [PathBuf; 2] {
 
 /// Makes a session's directories, for this user alone. `named` are the directories of the config.
 pub(super) fn prepare(data_dir: &Path, session: SessionId, workspace: &Workspace, named: &BTreeMap<String, PathBuf>) -> io::Result<Dirs> {
-    make(data_dir)?;
+    named_error(data_dir, DirBuilder::new().recursive(true).mode(0o700).create(data_dir))?;
     let data_dir = named_error(data_dir, fs::canonicalize(data_dir))?;
     let [config_dir, own] = places(&data_dir, session);
     let [home, tmp, work] = ["home", "tmp", "work"].map(|name| own.join(name));
@@ -70,12 +61,11 @@ pub(super) fn prepare(data_dir: &Path, session: SessionId, workspace: &Workspace
 /// A real directory for this user alone. One that an agent put a link in the place of is refused.
 fn make(dir: &Path) -> io::Result<()> {
     named_error(dir, DirBuilder::new().recursive(true).mode(0o700).create(dir))?;
-    if !named_error(dir, fs::symlink_metadata(dir))?.is_dir()
-        && dir.file_name().is_some_and(|name| name == "work" || name == "tmp" || name == "home")
-    {
-        return Err(io::Error::other(format!("`{}` is a link and not a directory", dir.display())));
+    if named_error(dir, fs::symlink_metadata(dir))?.is_dir() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("`{}` is a link and not a directory", dir.display())))
     }
-    Ok(())
 }
 
 fn named_error<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
@@ -92,27 +82,6 @@ pub(super) fn clean_tmp(dirs: &Dirs) {
 /// Takes away all that a session has on disk.
 pub(super) fn remove(data_dir: &Path, session: SessionId) -> io::Result<()> {
     places(data_dir, session).iter().try_for_each(|dir| remove_tree(dir))
-}
-
-/// What a session takes on disk; links are not followed, and what cannot be read counts as nothing.
-pub(super) fn size(data_dir: &Path, session: SessionId) -> DiskUse {
-    let [agent, own] = places(data_dir, session);
-    DiskUse { agent_bytes: tree_bytes(&agent), workspace_bytes: tree_bytes(&own) }
-}
-
-fn tree_bytes(dir: &Path) -> u64 {
-    let mut bytes = 0;
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(about) if about.is_dir() => open.push(entry.path()),
-                Ok(about) => bytes += about.len(),
-                Err(_) => {}
-            }
-        }
-    }
-    bytes
 }
 
 /// Removes a tree, without following links; directories that an agent locked are opened first.
@@ -256,8 +225,6 @@ mod tests {
         fs::write(dirs.cwd.join("a"), "12345").expect("written");
         fs::write(dirs.config_dir.join("b"), "123").expect("written");
         symlink("/etc", dirs.cwd.join("link")).expect("linked");
-        let used = size(&data_dir, session);
-        assert_eq!((used.agent_bytes, used.workspace_bytes), (3, 5 + 4));
         fs::write(dirs.tmp.join("t"), "x").expect("written");
         clean_tmp(&dirs);
         assert_eq!(fs::read_dir(&dirs.tmp).expect("still there").count(), 0);

@@ -122,7 +122,7 @@ async fn a_burst_is_one_run_under_coalesce() {
     all_done(&mut client, 2).await;
     let spawns = spawns(&server.journal_path());
     assert_eq!(spawns.len(), 2);
-    assert_eq!(spawns[0].prompt.matches("of one review").count(), 8 + usize::from(spawns[0].prompt.contains("Review the pull request. comment")));
+    assert_eq!(spawns[0].prompt.matches("\n> comment ").count(), 8, "each text once, and beside it in its payload");
     assert!((0..8).all(|event| spawns[0].prompt.contains(&format!("comment {event} of one review"))));
     assert!((8..12).all(|event| spawns[1].prompt.contains(&format!("comment {event} of one review"))));
     let run = client.run(runs.iter().next().expect("a run")).await;
