@@ -1,3 +1,5 @@
+//! Tests of the journal: what a reader may rely on.
+
 use std::time::Duration;
 
 use futures::StreamExt as _;

@@ -1,3 +1,5 @@
+//! Tests of the stored shape of entries.
+
 use super::*;
 
 fn at(sequence: i32, kind: EntryKind) -> JournalEntry {

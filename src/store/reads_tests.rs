@@ -1,3 +1,5 @@
+//! Tests of what lists, triggers and settings promise.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Tests of retention.
+
 use std::sync::Arc;
 use std::time::Duration;
 
