@@ -16,7 +16,7 @@ use crate::store::sql::{placeholders, statement};
 
 /// The first due session of each place in line. Triggers take turns: the candidates are ordered by their rank within
 /// their trigger, then by how long their trigger was not served.
-const CLAIM_SQLITE: &str = "
+pub(super) const CLAIM_SQLITE: &str = "
 WITH RECURSIVE trig (trigger_id) AS (
   SELECT min(trigger_id) FROM sessions WHERE state = 'ready'
   UNION ALL
