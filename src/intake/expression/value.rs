@@ -75,7 +75,7 @@ impl<'v> Object<'v> {
         self.map.get_or_init(|| entries(self.json))
     }
 
-    fn into_map(self: Box<Self>) -> CelMap<'v> {
+    fn into_map(self) -> CelMap<'v> {
         let json = self.json;
         self.map.into_inner().unwrap_or_else(|| entries(json))
     }
@@ -117,7 +117,7 @@ impl Val for Object<'_> {
     where
         Self: 'w,
     {
-        Some(Box::new(self.into_map()))
+        Some(Box::new((*self).into_map()))
     }
 
     fn as_iterable<'b, 'w>(&'b self) -> Option<&'b (dyn Iterable + 'w)>
@@ -159,6 +159,6 @@ impl Val for Object<'_> {
     where
         Self: 'w,
     {
-        Some(Builtin::Map(self.into_map()))
+        Some(Builtin::Map((*self).into_map()))
     }
 }

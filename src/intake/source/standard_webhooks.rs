@@ -27,7 +27,7 @@ pub(super) fn verify(raw: &Raw<'_>, secrets: &[&[u8]]) -> Result<usize, Refusal>
     let parts = [id.unwrap_or_default().as_bytes(), b".", time.unwrap_or_default().as_bytes(), b".", raw.body];
     let verdict = signature::matching(HmacAlgorithm::Sha256, &keys, &parts, &given);
     match [(SIGNATURE, header), ("webhook-id", id), ("webhook-timestamp", time)].into_iter().find(|(_, value)| value.is_none()) {
-        Some((name, _)) => return Err(signature::missing(name)),
+        Some((name, _)) => Err(signature::missing(name)),
         None => generic_hmac::fresh("webhook-timestamp", time.unwrap_or_default(), TOLERANCE, raw.now, verdict),
     }
 }
