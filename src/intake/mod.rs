@@ -266,4 +266,4 @@ fn unlisted(refusal: &Refusal) -> Taken {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

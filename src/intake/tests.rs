@@ -5,10 +5,10 @@ use serde_json::Value as Json;
 use super::*;
 use crate::domain::{Action, AgentOptions, AuthorRule, Caps, RetryPolicy, RunLimits, Workspace};
 
-pub(super) const SECRET: &[u8] = b"a secret of the tests";
-pub(super) const NOW: UnixMicros = UnixMicros(1_763_890_302_000_000);
+pub(crate) const SECRET: &[u8] = b"a secret of the tests";
+pub(crate) const NOW: UnixMicros = UnixMicros(1_763_890_302_000_000);
 
-pub(super) fn trigger(source: Source, change: impl FnOnce(&mut TriggerSpec)) -> Trigger {
+pub(crate) fn trigger(source: Source, change: impl FnOnce(&mut TriggerSpec)) -> Trigger {
     let mut spec = TriggerSpec {
         display_name: String::new(),
         enabled: true,
@@ -40,12 +40,12 @@ pub(super) fn trigger(source: Source, change: impl FnOnce(&mut TriggerSpec)) -> 
     }
 }
 
-pub(super) fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
+pub(crate) fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
     pairs.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.as_bytes().to_vec() }).collect()
 }
 
 /// A GitHub webhook, signed with [`SECRET`].
-pub(super) fn github(kind: &str, delivery: &str, payload: &Json) -> Inbound {
+pub(crate) fn github(kind: &str, delivery: &str, payload: &Json) -> Inbound {
     use hmac::{Hmac, KeyInit, Mac};
     let body = payload.to_string();
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET).expect("any length");
@@ -72,7 +72,7 @@ pub(super) fn github(kind: &str, delivery: &str, payload: &Json) -> Inbound {
 }
 
 /// The built-in sample of a comment by maria.
-pub(super) fn comment() -> Json {
+pub(crate) fn comment() -> Json {
     let sample = SourceInfo::of(Source::Github).samples.iter().find(|sample| sample.name == "issue_comment").expect("a sample");
     serde_json::from_str(sample.body).expect("JSON")
 }
