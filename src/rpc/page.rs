@@ -6,9 +6,11 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::domain::{Cursor, Error, MAX_PAGE_SIZE, PageRequest, Result};
+use crate::domain::{Cursor, Error, MAX_PAGE_SIZE, Page, PageRequest, Result};
 use crate::proto::v1;
 
+/// Most bytes of one page: far below what clients take by default, so that a page of large rows is a shorter one.
+const PAGE_BYTES: usize = 1024 * 1024;
 const HASH: usize = 8;
 const TOKEN: usize = 8 + 16 + HASH;
 
@@ -70,6 +72,24 @@ impl PageTokens {
         URL_SAFE_NO_PAD.encode([&place[..], &self.seal(&place)].concat())
     }
 
+    /// As many rows of a page as one message should hold, and the token of the next page. The list is ordered by id alone,
+    /// and `id` gives that of a row.
+    #[must_use]
+    pub fn fit<T, M: Message>(&self, page: &Page<T>, id: fn(&T) -> Uuid, row: impl Fn(&T) -> M) -> (Vec<M>, String) {
+        let (mut rows, mut bytes) = (Vec::with_capacity(page.items.len()), 0);
+        let mut last = None;
+        for item in &page.items {
+            let message = row(item);
+            bytes += message.encoded_len();
+            if bytes > PAGE_BYTES && !rows.is_empty() {
+                return (rows, self.next(last));
+            }
+            rows.push(message);
+            last = Some(Cursor { key: 0, id: id(item) });
+        }
+        (rows, self.next(page.next))
+    }
+
     fn open(&self, token: &str) -> Option<Cursor> {
         let bytes: [u8; TOKEN] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
         let (place, seal) = bytes.split_at(TOKEN - HASH);
@@ -124,6 +144,22 @@ mod tests {
         for damaged in [token[1..].to_owned(), format!("{token}A"), "?".to_owned(), format!("B{}", &token[1..])] {
             assert!(matches!(PageTokens::read(&request(damaged)), Err(Error::PageTokenInvalid)));
         }
+    }
+
+    #[test]
+    fn a_page_of_large_rows_is_a_shorter_one_and_goes_on_after_its_last() {
+        let (_, tokens) = PageTokens::read(&request(String::new())).expect("valid");
+        let items: Vec<(Uuid, usize)> = [400_000, 400_000, 400_000, 2_000_000].map(|size| (Uuid::now_v7(), size)).to_vec();
+        let row = |(_, size): &(Uuid, usize)| v1::Run { result_text: "x".repeat(*size), ..Default::default() };
+        let page = |items: &[(Uuid, usize)], next| Page { items: items.to_vec(), next };
+        let (rows, token) = tokens.fit(&page(&items, None), |item| item.0, row);
+        let (next, _) = PageTokens::read(&request(token)).expect("valid");
+        assert_eq!((rows.len(), next.after), (2, Some(Cursor { key: 0, id: items[1].0 })));
+        // A row that is too large by itself is a page of its own.
+        let (rows, token) = tokens.fit(&page(&items[3..], None), |item| item.0, row);
+        assert_eq!((rows.len(), token.as_str()), (1, ""));
+        let end = Cursor { key: 0, id: items[1].0 };
+        assert_eq!(tokens.fit(&page(&items[..2], Some(end)), |item| item.0, row).1, tokens.next(Some(end)));
     }
 
     #[test]

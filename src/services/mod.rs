@@ -80,14 +80,12 @@ impl Services {
     pub fn add_to(&self, routes: &mut RoutesBuilder) {
         macro_rules! served {
             ($server:ident) => {
-                $server::new(self.clone()).accept_compressed(Gzip).send_compressed(Gzip).max_decoding_message_size(MAX_REQUEST)
+                $server::new(self.clone()).accept_compressed(Gzip).max_decoding_message_size(MAX_REQUEST)
             };
         }
-        // The journal is sent as it comes: compressing each of many small messages would cost more than it saves.
-        let runs = RunServiceServer::new(self.clone()).accept_compressed(Gzip).max_decoding_message_size(MAX_REQUEST);
         routes
             .add_service(served!(TriggerServiceServer))
-            .add_service(watch::Watched::new(self.clone(), runs))
+            .add_service(watch::Watched::new(self.clone(), served!(RunServiceServer)))
             .add_service(served!(SessionServiceServer))
             .add_service(served!(SettingsServiceServer))
             .add_service(served!(AccessServiceServer));

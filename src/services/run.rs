@@ -19,7 +19,8 @@ impl RunService for Services {
         let (page, tokens) = PageTokens::read(&request)?;
         let filter = run_filter(&request, self.filter_trigger(&request.trigger_id).await?)?;
         let listed = self.rooms.store.list_runs(&filter, page).await?;
-        answer(v1::ListRunsResponse { runs: listed.items.iter().map(run_listed).collect(), next_page_token: tokens.next(listed.next) })
+        let (runs, next_page_token) = tokens.fit(&listed, |run| run.id.0, run_listed);
+        answer(v1::ListRunsResponse { runs, next_page_token })
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {

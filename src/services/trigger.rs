@@ -29,8 +29,8 @@ impl TriggerService for Services {
         let request = request.into_inner();
         let (page, tokens) = PageTokens::read(&request)?;
         let listed = self.rooms.store.list_triggers(&trigger_filter(&request)?, page).await?;
-        let triggers = listed.items.iter().map(|listed| self.trigger_message(listed)).collect();
-        answer(v1::ListTriggersResponse { triggers, next_page_token: tokens.next(listed.next) })
+        let (triggers, next_page_token) = tokens.fit(&listed, |trigger| trigger.id.0, |trigger| self.trigger_message(trigger));
+        answer(v1::ListTriggersResponse { triggers, next_page_token })
     }
 
     async fn update_trigger(&self, request: Request<v1::UpdateTriggerRequest>) -> Answer<v1::UpdateTriggerResponse> {
