@@ -27,7 +27,7 @@ pub struct Assignment {
     pub lease: Lease,
     /// The run as claimed.
     pub run: Run,
-    /// Its session as claimed.
+    /// Its session as claimed; `last_use_time` and `last_run_id` are those before the claim.
     pub session: Session,
     /// The trigger as it is now.
     pub trigger: Trigger,

@@ -33,11 +33,11 @@ WITH RECURSIVE trig (trigger_id) AS (
     ORDER BY x.ready_time, x.id LIMIT ?)
 )
 UPDATE sessions SET state = 'running', epoch = epoch + 1, lease_id = randomblob(16), worker_id = ?, last_worker_id = ?,
-  last_use_time = ?, queued_count = queued_count - 1
+  queued_count = queued_count - 1
 WHERE id IN (
   SELECT id FROM cand WHERE place <= room ORDER BY place, last_claimed_time, ready_time, id
   LIMIT max(0, min(?, coalesce((SELECT cap - used FROM limits WHERE trigger_id = ?), 0))))
-RETURNING id, trigger_id, head, lease_id, generation, turn_count";
+RETURNING id, trigger_id, head, lease_id, generation, turn_count, last_use_time, last_run_id";
 
 const CLAIM_POSTGRES: &str = "
 WITH RECURSIVE trig (trigger_id) AS (
@@ -63,9 +63,9 @@ WITH RECURSIVE trig (trigger_id) AS (
   LIMIT (SELECT coalesce(max(least(room, ?)), 0) FROM g)
 )
 UPDATE sessions s SET state = 'running', epoch = s.epoch + 1, lease_id = gen_random_uuid(), worker_id = ?, last_worker_id = ?,
-  last_use_time = ?, queued_count = s.queued_count - 1
+  queued_count = s.queued_count - 1
 WHERE s.id = ANY (ARRAY(SELECT id FROM pick))
-RETURNING s.id, s.trigger_id, s.head, s.lease_id, s.generation, s.turn_count";
+RETURNING s.id, s.trigger_id, s.head, s.lease_id, s.generation, s.turn_count, s.last_use_time, s.last_run_id";
 
 impl Queue {
     /// T2: claims up to `slots` due runs, fair between triggers, within the caps.
@@ -86,6 +86,8 @@ struct Claimed {
     lease: Uuid,
     generation: i32,
     turns: i32,
+    last_use_time: i64,
+    last_run: Option<Uuid>,
 }
 
 async fn claim(tx: &DatabaseTransaction, worker: WorkerId, slots: usize) -> Step<Vec<Taken>> {
@@ -96,7 +98,7 @@ async fn claim(tx: &DatabaseTransaction, worker: WorkerId, slots: usize) -> Step
     }
     count(tx, &claimed, now).await?;
     let started = start(tx, &claimed, now).await?;
-    point(tx, &started).await?;
+    point(tx, &started, now).await?;
     for lost in claimed.iter().filter(|one| !started.iter().any(|run| run.session_id == one.session)) {
         release(tx, lost).await?;
     }
@@ -110,9 +112,9 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
     let slots: Value = i64::try_from(slots).unwrap_or(i64::MAX).into();
     let (now, worker, all): (Value, Value, Value) = (now.0.into(), worker.0.into(), Uuid::nil().into());
     let (text, values) = if tx.get_database_backend() == DbBackend::Postgres {
-        (CLAIM_POSTGRES, vec![all, now.clone(), slots.clone(), slots, worker.clone(), worker, now])
+        (CLAIM_POSTGRES, vec![all, now, slots.clone(), slots, worker.clone(), worker])
     } else {
-        (CLAIM_SQLITE, vec![now.clone(), slots.clone(), worker.clone(), worker, now, slots, all])
+        (CLAIM_SQLITE, vec![now, slots.clone(), worker.clone(), worker, slots, all])
     };
     let rows = tx.query_all_raw(statement(tx.get_database_backend(), text, values)).await?;
     let read = |row: &sea_orm::QueryResult| -> Step<Claimed> {
@@ -123,6 +125,8 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
             lease: row.try_get_by_index(3)?,
             generation: row.try_get_by_index(4)?,
             turns: row.try_get_by_index(5)?,
+            last_use_time: row.try_get_by_index(6)?,
+            last_run: row.try_get_by_index(7)?,
         })
     };
     rows.iter().map(read).collect()
@@ -151,6 +155,9 @@ pub(super) struct Started {
     pub(super) trigger_id: Uuid,
     pub(super) lease_id: Uuid,
     pub(super) attempt: i32,
+    /// When its session was last used before, and by which run.
+    pub(super) last_use_time: i64,
+    pub(super) last_run: Option<Uuid>,
 }
 
 /// The heads of the claimed sessions begin; a run whose end was asked for never does.
@@ -169,9 +176,13 @@ async fn start(tx: &DatabaseTransaction, claimed: &[Claimed], now: UnixMicros) -
     let values = claimed.iter().flat_map(row).chain([now.0.into()]).collect();
     let rows = tx.query_all_raw(statement(tx.get_database_backend(), text, values)).await?;
     let read = |row: &sea_orm::QueryResult| -> Step<Started> {
+        let session_id: Uuid = row.try_get_by_index(1)?;
+        let before = claimed.iter().find(|one| one.session == session_id);
         Ok(Started {
             id: row.try_get_by_index(0)?,
-            session_id: row.try_get_by_index(1)?,
+            session_id,
+            last_use_time: before.map_or(0, |one| one.last_use_time),
+            last_run: before.and_then(|one| one.last_run),
             trigger_id: row.try_get_by_index(2)?,
             lease_id: row.try_get_by_index(3)?,
             attempt: row.try_get_by_index(4)?,
@@ -181,15 +192,15 @@ async fn start(tx: &DatabaseTransaction, claimed: &[Claimed], now: UnixMicros) -
 }
 
 /// Each session names its live run.
-async fn point(tx: &DatabaseTransaction, started: &[Started]) -> Step<()> {
+async fn point(tx: &DatabaseTransaction, started: &[Started], now: UnixMicros) -> Step<()> {
     if started.is_empty() {
         return Ok(());
     }
     let text = format!(
-        "WITH v (id, run) AS (VALUES {}) UPDATE sessions SET live_run_id = v.run, last_run_id = v.run FROM v WHERE sessions.id = v.id",
+        "WITH v (id, run) AS (VALUES {}) UPDATE sessions SET live_run_id = v.run, last_run_id = v.run, last_use_time = ? FROM v WHERE sessions.id = v.id",
         placeholders(started.len(), 2)
     );
-    let values = started.iter().flat_map(|run| -> [Value; 2] { [run.session_id.into(), run.id.into()] }).collect();
+    let values = started.iter().flat_map(|run| -> [Value; 2] { [run.session_id.into(), run.id.into()] }).chain([now.0.into()]).collect();
     tx.execute_raw(statement(tx.get_database_backend(), text, values)).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::claim::Started;
 use super::figures::settings;
 use super::transaction::Step;
 use super::{Assignment, EarlierAttempt, Lease, Queue, WorkedDelivery};
-use crate::domain::{CostBasis, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, SessionId, UnixMicros, WorkerId};
+use crate::domain::{CostBasis, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, UnixMicros, WorkerId};
 use crate::store::entity::{attempt, delivery, delivery_payload, run, run_delivery, session, trigger};
 use crate::store::payload::{manifest_from, word};
 use crate::store::rows::{delivery_of, payload_of, runs_of, session_of, triggers_of};
@@ -62,7 +62,11 @@ pub(super) async fn taken(tx: &DatabaseTransaction, started: Vec<Started>, worke
                 manifest: manifest_from(&session.manifest)?,
                 agent_total_cost: NanoUsd(session.agent_total_cost_nano),
                 last_agent_version: session.agent_version.clone(),
-                session: session_of(session)?,
+                session: Session {
+                    last_use_time: UnixMicros(one.last_use_time),
+                    last_run_id: one.last_run.map(RunId),
+                    ..session_of(session)?
+                },
             },
         });
     }

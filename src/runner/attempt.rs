@@ -102,7 +102,8 @@ impl Attempt {
         if self.assignment.run.kind == RunKind::Compaction {
             return self.compact_by_hand(place, id).await;
         }
-        let held = !self.assignment.earlier.is_empty() && custody::holds(&place.project_dir, id, &prompt::label(self.assignment.run.id)).await;
+        let held =
+            !self.assignment.earlier.is_empty() && custody::holds(&place.project_dir, id, &prompt::label(self.assignment.run.id)).await;
         if !held && turn::compaction_is_due(&self.assignment) && !self.compact(place, id).await? {
             return self.again(place, id, held).await;
         }
@@ -164,7 +165,11 @@ impl Attempt {
         let last = self.assignment.session.last_run_id.filter(|run| *run != lease.run_id);
         let continued_from = last.filter(|_| matches!(lineage, Lineage::Continued | Lineage::Restored));
         // The process comes up meanwhile, but it hears nothing before this is stored.
+        let terms = self.crew.terms();
         let store = async {
+            if let Some(terms) = terms {
+                queue.record_terms(&lease, &terms.agent, &terms.profile, terms.max_cost).await?;
+            }
             if let Some(start) = start {
                 queue.start_conversation(&lease, start).await?;
             }
@@ -202,7 +207,13 @@ impl Attempt {
         self.crew.begin(Lineage::Continued, PromptKind::Compact, COMPACT);
         let (queue, lease) = (self.shared.queue.clone(), self.assignment.lease);
         let last = self.assignment.session.last_run_id.filter(|run| *run != lease.run_id);
-        let store = async { queue.record_prompt(&lease, PromptKind::Compact, COMPACT, Lineage::Continued, last).await };
+        let terms = self.crew.terms();
+        let store = async {
+            if let Some(terms) = terms {
+                queue.record_terms(&lease, &terms.agent, &terms.profile, terms.max_cost).await?;
+            }
+            queue.record_prompt(&lease, PromptKind::Compact, COMPACT, Lineage::Continued, last).await
+        };
         let talk = Talk { purpose: SpawnPurpose::Compact, id, generation: self.generation };
         let report = self.crew.spawn(place, talk, COMPACT, store, &mut self.manifest).await?;
         match judge(&report, self.crew.limits) {

@@ -213,3 +213,6 @@ async fn due(queue: &Queue) {
     };
     tokio::time::sleep(next.clamp(Duration::from_millis(1), POLL)).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,14 @@ pub(super) struct Talk {
     pub(super) generation: i32,
 }
 
+/// Under which terms a run goes.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) agent: String,
+    pub(super) profile: String,
+    pub(super) max_cost: NanoUsd,
+}
+
 /// Starts the processes of one attempt, one after the other.
 pub(super) struct Crew {
     shared: Arc<Shared>,
@@ -60,6 +68,7 @@ pub(super) struct Crew {
     /// What the agent said that the conversation costs in all, and which conversation.
     total: (Uuid, NanoUsd),
     spawned: bool,
+    told_terms: bool,
 }
 
 impl Crew {
@@ -83,6 +92,7 @@ impl Crew {
             prices: Prices::default(),
             total: (assignment.session.agent_session_id.unwrap_or_default(), assignment.agent_total_cost),
             spawned: false,
+            told_terms: false,
             shared: shared.clone(),
             assignment,
         }
@@ -91,6 +101,14 @@ impl Crew {
     /// What marks this run's processes.
     pub(super) const fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// Under which terms the run goes, the first time.
+    pub(super) fn terms(&mut self) -> Option<Terms> {
+        let options = &self.assignment.trigger.spec.agent;
+        let profile = options.profile.as_ref().unwrap_or(&self.assignment.settings.agent.default_profile).clone();
+        let terms = Terms { agent: options.cli.name().to_owned(), profile, max_cost: self.max_cost };
+        (!std::mem::replace(&mut self.told_terms, true)).then_some(terms)
     }
 
     /// Says what is about to be asked.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::{
-    Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId, SessionKind,
-    SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
+    Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId,
+    SessionKind, SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
 };
 use crate::queue::{EarlierAttempt, Lease, Manifest};
 
