@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("metrics", &[], &["metrics"]),
     ("telemetry", &["metrics"], &["serde", "tracing", "tracing_subscriber"]),
     ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "zstd"]),
+    ("layout", &["domain"], &[]),
     ("rpc", &["domain", "proto"], &["axum", "base64", "http", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tonic", "tonic_types", "tower"]),
     ("queue", &["domain", "journal", "metrics", "settings", "store"], &["sea_orm", "serde", "serde_json", "tokio", "zstd"]),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
@@ -25,20 +26,20 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("upkeep", &["domain", "metrics", "queue", "settings", "store"], &["jiff", "tokio"]),
     (
         "services",
-        &["access", "agent", "domain", "intake", "journal", "prompt", "proto", "queue", "rpc", "secrets", "settings", "store"],
-        &["base64", "getrandom", "prost", "serde_json", "sha2", "tar", "tokio", "tokio_stream", "tonic", "zstd", "hex", "nix"],
+        &["access", "agent", "domain", "intake", "journal", "layout", "prompt", "proto", "queue", "rpc", "secrets", "settings", "store"],
+        &["base64", "getrandom", "prost", "serde_json", "sha2", "tar", "tokio", "tokio_stream", "tonic", "zstd", "hex", "http", "nix"],
     ),
     ("gateway", &["access", "domain", "intake", "metrics", "proto", "rpc"], &["axum", "http", "serde", "tokio", "tonic"]),
     (
         "server",
-        &["access", "domain", "gateway", "proto", "rpc", "services"],
+        &["access", "domain", "gateway", "metrics", "proto", "rpc", "services", "store"],
         &["axum", "http", "metrics_exporter_prometheus", "rustls", "rustls_pki_types", "serde", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_web", "tower", "tower_http"],
     ),
     ("cli", &["proto"], &["anstyle", "base64", "clap", "hex", "hmac", "jiff", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tokio_stream", "tonic", "tonic_types", "rustls_pki_types", "nix", "axum", "http"]),
 ];
 const FREE: &[&str] = &["bytes", "futures", "std", "core", "crate", "self", "super", "thiserror", "tokio_util", "tracing", "uuid"];
 const ALL_CRATES: &[&str] = &[
-    "anstyle", "axum", "base64", "cel", "chacha20poly1305", "clap", "config", "getrandom", "hex", "hmac", "http", "jiff", "metrics", "metrics_exporter_prometheus",
+    "anstyle", "axum", "base64", "cel", "chacha20poly1305", "clap", "getrandom", "hex", "hmac", "http", "jiff", "metrics", "metrics_exporter_prometheus",
     "migration", "minijinja", "nix", "process_wrap", "prost", "prost_reflect", "prost_types", "rustls", "rustls_pki_types", "sea_orm", "serde", "serde_json",
     "sha1", "sha2", "sqlx", "subtle", "tar", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "tonic_web",
     "tower", "tower_http", "tracing_subscriber", "zeroize", "zstd",

@@ -174,7 +174,7 @@ async fn linear_clickup_standard_and_generic_senders_work() {
     let mut client = Client::connect(&server).await;
     let action = || Some(v1::trigger::Action::Prompt(v1::PromptAction { template: "Look into it.".to_owned(), follow_up_template: None }));
     let mut made = Vec::new();
-    for (slug, source, secret) in [("linear", v1::Source::Linear, "lin_wh_1"), ("clickup", v1::Source::Clickup, "CK1"), ("generic", v1::Source::GenericHmac, "generic-secret")] {
+    for (slug, source, secret) in [("linear", v1::Source::Linear, "lin_wh_0123456789"), ("clickup", v1::Source::Clickup, "CLICKUPSECRET0123"), ("generic", v1::Source::GenericHmac, "generic-secret")] {
         let trigger = v1::Trigger {
             slug: slug.to_owned(),
             source: source.into(),

@@ -37,7 +37,7 @@ impl World {
 
     /// Changes the database behind the server's back, as time would.
     fn sql(&self, sql: &str) {
-        let done = Command::new("sqlite3").arg(self.server.data().join("reprise.db")).arg(format!(".timeout 5000\n{sql}")).status().expect("sqlite3");
+        let done = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(self.server.data().join("reprise.db")).arg(sql).status().expect("sqlite3");
         assert!(done.success(), "{sql}");
     }
 }
@@ -202,7 +202,7 @@ async fn a_changed_profile_or_workspace_ends_conversations_and_says_how_many() {
     let answer = hook::github(&url, &secret, "issue_comment", "d-2", &hook::comment(1, "again")).await.expect("answered");
     assert_eq!(client.ended(&answer.run_id()).await.lineage(), v1::Lineage::Renewed);
     let session = client.session("reviews", "acme/shop#1").await;
-    assert_eq!(session.conversations.last().expect("lineage").origin(), v1::SessionOrigin::Changed);
+    assert_eq!(session.conversations.first().expect("newest first").origin(), v1::SessionOrigin::Changed);
 }
 
 #[tokio::test]
