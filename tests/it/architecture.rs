@@ -73,7 +73,8 @@ fn room(file: &Path) -> String {
 
 /// Tests that have a file of their own, and the rows they are made of.
 fn is_for_tests(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name.to_string_lossy().ends_with("tests.rs") || name == "samples.rs")
+    let in_tests = file.strip_prefix(root().join("src")).is_ok_and(|below| below.components().any(|part| part.as_os_str() == "tests"));
+    in_tests || file.file_name().is_some_and(|name| name.to_string_lossy().ends_with("tests.rs") || name == "samples.rs")
 }
 
 /// Code without its tests and comments: tests may import what they like.
