@@ -1,5 +1,4 @@
-//! What sessions keep on this machine beside the database: `agent/<session>` has the agent's own files, `sessions/<session>`
-//! the workspace.
+//! What sessions keep on this machine beside the database.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::SessionId;
+use crate::layout::{agent_dir, session_dir};
 
 /// A disk that is slow or full of files does not hold a caller for longer than this; what was not reached is not counted.
 const MEASURE_AT_MOST: Duration = Duration::from_secs(5);
-const AGENT_FILES: &str = "agent";
-const WORKSPACES: &str = "sessions";
 
 /// What sessions take on this machine, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,8 +25,7 @@ pub(super) struct Taken {
 pub fn remove(data_dir: &Path, sessions: &[SessionId]) -> u64 {
     let mut freed = 0;
     for session in sessions {
-        for kind in [AGENT_FILES, WORKSPACES] {
-            let directory = data_dir.join(kind).join(session.to_string());
+        for directory in [agent_dir(data_dir, *session), session_dir(data_dir, *session)] {
             let size = Clock::start().size(&directory);
             match remove_tree(&directory) {
                 Ok(()) => freed += size,
@@ -43,11 +40,11 @@ pub fn remove(data_dir: &Path, sessions: &[SessionId]) -> u64 {
 /// Measures the directories of these sessions; none: of all. Blocks: not for an async task.
 pub(super) fn measure(data_dir: &Path, sessions: Option<&[SessionId]>) -> Taken {
     let clock = Clock::start();
-    let size = |kind: &str| match sessions {
-        None => clock.size(&data_dir.join(kind)),
-        Some(sessions) => sessions.iter().map(|session| clock.size(&data_dir.join(kind).join(session.to_string()))).sum(),
+    let size = |of: fn(&Path, SessionId) -> PathBuf, all: &str| match sessions {
+        None => clock.size(&data_dir.join(all)),
+        Some(sessions) => sessions.iter().map(|session| clock.size(&of(data_dir, *session))).sum(),
     };
-    Taken { agent_files: size(AGENT_FILES), workspaces: size(WORKSPACES) }
+    Taken { agent_files: size(agent_dir, "agent"), workspaces: size(session_dir, "sessions") }
 }
 
 /// Removes a tree without following links. An agent may have taken its own rights away.
@@ -112,15 +109,15 @@ mod tests {
     fn sizes_are_told_apart_and_freed() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (first, second) = (SessionId::new(), SessionId::new());
-        let write = |kind: &str, session: SessionId, path: &str, bytes: usize| {
-            let file = dir.path().join(kind).join(session.to_string()).join(path);
+        let write = |directory: PathBuf, path: &str, bytes: usize| {
+            let file = directory.join(path);
             fs::create_dir_all(file.parent().expect("a parent")).expect("made");
             fs::write(&file, vec![0; bytes]).expect("written");
             file
         };
-        write("agent", first, "projects/x/a.jsonl", 100);
-        write("agent", second, "b", 7);
-        let locked = write("sessions", first, "work/deep/er/file", 30);
+        write(agent_dir(dir.path(), first), "projects/x/a.jsonl", 100);
+        write(agent_dir(dir.path(), second), "b", 7);
+        let locked = write(session_dir(dir.path(), first), "work/deep/er/file", 30);
         fs::set_permissions(locked.parent().expect("a parent"), Permissions::from_mode(0o500)).expect("locked");
         assert_eq!(measure(dir.path(), None), Taken { agent_files: 107, workspaces: 30 });
         assert_eq!(measure(dir.path(), Some(&[second, SessionId::new()])), Taken { agent_files: 7, workspaces: 0 });

@@ -9,7 +9,8 @@ use bytes::{BufMut as _, Bytes};
 use futures::{FutureExt as _, StreamExt as _};
 use prost::Message as _;
 use tonic::codec::{Codec, CompressionEncoding::Gzip, DecodeBuf, Decoder, EnabledCompressionEncodings, EncodeBuf, Encoder};
-use tonic::codegen::{Body, BoxFuture, Service, StdError, http};
+use tonic::codegen::http::{Request as HttpRequest, Response as HttpResponse};
+use tonic::codegen::{Body, BoxFuture, Service, StdError};
 use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::{Request, Response, Status};
 
@@ -98,12 +99,12 @@ impl NamedService for Watched {
     const NAME: &'static str = <RunServiceServer<Services> as NamedService>::NAME;
 }
 
-impl<B> Service<http::Request<B>> for Watched
+impl<B> Service<HttpRequest<B>> for Watched
 where
     B: Body + Send + 'static,
     B::Error: Into<StdError> + Send + 'static,
 {
-    type Response = http::Response<tonic::body::Body>;
+    type Response = HttpResponse<tonic::body::Body>;
     type Error = std::convert::Infallible;
     type Future = BoxFuture<Self::Response, Self::Error>;
 
@@ -111,7 +112,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
         if request.uri().path() != WATCH_RUN {
             return self.rest.call(request);
         }
