@@ -22,14 +22,14 @@ impl Queue {
     /// T5: in one transaction, everything live that is not `worker`'s is requeued or ended, as its trigger's policy says.
     pub async fn recover(&self, worker: WorkerId) -> Result<Recovered> {
         let recovered = transaction!(self, "recover", tx => recover(tx, worker).await)?;
+        self.finish_deletions().await?;
         self.hint_work();
         Ok(recovered)
     }
 }
 
 async fn register(tx: &DatabaseTransaction, worker: WorkerId) -> Step<Vec<WorkerId>> {
-    let earlier =
-        worker::Entity::find().filter(worker::Column::State.eq("live")).filter(worker::Column::Id.ne(worker.0)).all(tx).await?;
+    let earlier = worker::Entity::find().filter(worker::Column::State.eq("live")).filter(worker::Column::Id.ne(worker.0)).all(tx).await?;
     let row = worker::ActiveModel {
         id: Set(worker.0),
         state: Set("live".to_owned()),

@@ -1,6 +1,6 @@
 //! Deleting a trigger: its runs end, its sessions go; history stays.
 
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
 use super::cancel::cancel;
@@ -19,6 +19,28 @@ impl Queue {
     /// Deletes a trigger with its sessions, secrets and limits. Errors: `TriggerBusy` without `force`.
     pub async fn delete_trigger(&self, trigger: TriggerId, force: bool) -> Result<DeletedTrigger> {
         transaction!(self, "close_trigger", tx => close(tx, trigger, force).await)?;
+        self.finish_deleting(trigger).await
+    }
+
+    /// Finishes what a server that died in the middle of a deletion left: sessions without a trigger.
+    pub(super) async fn finish_deletions(&self) -> Result<()> {
+        let owned = trigger::Entity::find().select_only().column(trigger::Column::Id).into_query();
+        let orphaned: Vec<Uuid> = session::Entity::find()
+            .select_only()
+            .column(session::Column::TriggerId)
+            .distinct()
+            .filter(session::Column::TriggerId.not_in_subquery(owned))
+            .into_tuple()
+            .all(self.store().read())
+            .await?;
+        for trigger in orphaned {
+            let deleted = self.finish_deleting(TriggerId(trigger)).await?;
+            tracing::info!(trigger.id = %TriggerId(trigger), sessions = deleted.session_ids.len(), "deletion of a trigger was finished");
+        }
+        Ok(())
+    }
+
+    async fn finish_deleting(&self, trigger: TriggerId) -> Result<DeletedTrigger> {
         let mut deleted = DeletedTrigger::default();
         loop {
             let ended = transaction!(self, "end_runs", tx => end_some_runs(tx, trigger).await)?;

@@ -41,6 +41,9 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE)
+        // In KiB: the hot end of the indexes stays in memory.
+        .pragma("cache_size", "-32768")
+        .pragma("temp_store", "memory")
         .disable_statement_logging();
     let writer = SqlitePoolOptions::new()
         .min_connections(1)

@@ -2,10 +2,9 @@
 
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait};
 
-use super::Store;
 use super::entity::journal_chunk;
 use super::sql::statement;
-use crate::domain::{Error, LeaseId, Result, RunId, Sequence, UnixMicros};
+use crate::domain::{LeaseId, RunId, Sequence, UnixMicros};
 
 /// A chunk before it has its place.
 #[derive(Debug)]
@@ -18,25 +17,6 @@ pub(crate) struct NewChunk {
     pub(crate) raw_bytes: i64,
     /// The encoded entries.
     pub(crate) body: Vec<u8>,
-}
-
-/// Appends under this lease: takes `count` sequences, and stores the chunk that `fill` makes when told the first of them.
-/// Locks the run's row alone, never its session's, so it cannot meet intake. Returns the last sequence. Errors: `Fenced`.
-pub(crate) async fn append(
-    store: &Store,
-    run: RunId,
-    lease: LeaseId,
-    count: i32,
-    fill: impl FnOnce(Sequence) -> NewChunk + Send,
-) -> Result<Sequence> {
-    let tx = store.begin().await?;
-    let Some(first) = take_sequences(&tx, run, lease, count).await? else {
-        tx.rollback().await?;
-        return Err(Error::Fenced);
-    };
-    insert_chunk(&tx, run, first, fill(first)).await?;
-    tx.commit().await?;
-    Ok(first + count - 1)
 }
 
 /// Takes `count` sequences of a run under this lease and returns the first; none: the lease is not current any more.

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::queue::{ConversationStart, ConversationUpdate, CustodyFile, Finish, Manifest, RunEnd, SpawnUsage, TranscriptPart};
 use crate::store::entity::journal_chunk;
+use crate::store::journal_chunks::take_sequences;
 use crate::store::{Store, chunk};
 
 async fn journal(store: &Store, run: RunId) -> Vec<JournalEntry> {
@@ -77,8 +78,9 @@ on_every_database! {
         fenced(bed.queue.record_prompt(lease, PromptKind::First, "p", Lineage::Fresh, None).await);
         fenced(bed.queue.save_part(lease, part(1, 1, 0)).await);
         fenced(bed.queue.checkpoint(lease, 1, &manifest(1)).await);
-        let taken = crate::store::journal_chunks::append(&bed.store, lease.run_id, lease.id, 1, |_| unreachable!()).await;
-        fenced(taken.map(|_| ()));
+        let tx = bed.store.begin().await.expect("begun");
+        assert_eq!(take_sequences(&tx, lease.run_id, lease.id, 1).await.expect("asked"), None);
+        tx.rollback().await.expect("rolled back");
         let again = bed.claim_one().await;
         assert_eq!((again.run.id, again.lease.attempt, again.earlier.len()), (zombie.run.id, 2, 1));
         assert_eq!(again.earlier[0].exit, "interrupted");
@@ -98,6 +100,14 @@ on_every_database! {
         let run = bed.run(asked.run_id.expect("a run")).await;
         assert_eq!(run.failure.map(|failure| failure.reason), Some(FailureReason::Poisoned));
         assert_eq!(bed.claim_one().await.run.seq, 2, "the session goes on");
+    }
+
+    async fn a_boot_registers_once_and_sees_those_before(bed: Bed) {
+        let next = WorkerId::new();
+        assert_eq!(bed.queue.register_worker(next).await.expect("registered"), [bed.worker]);
+        assert_eq!(bed.queue.register_worker(next).await.expect("registered again"), [bed.worker]);
+        bed.queue.recover(next).await.expect("recovered");
+        assert_eq!(bed.queue.register_worker(WorkerId::new()).await.expect("registered"), [next], "those before are over");
     }
 
     async fn the_policy_of_an_interruption_is_kept(bed: Bed) {

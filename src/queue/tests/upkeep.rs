@@ -56,6 +56,15 @@ on_every_database! {
         assert_eq!(bed.queue.delete_trigger(doomed, true).await.expect_err("gone").reason(), "RESOURCE_NOT_FOUND");
     }
 
+    async fn a_deletion_that_was_cut_is_finished_at_the_next_boot(bed: Bed) {
+        let trigger = bed.trigger(10).await;
+        let asked = bed.deliver(trigger, "a").await;
+        bed.sql("DELETE FROM triggers").await;
+        bed.queue.recover(bed.worker).await.expect("recovered");
+        assert_eq!(session::Entity::find().count(bed.store.read()).await.expect("counted"), 0);
+        assert_eq!(bed.run(asked.run_id.expect("a run")).await.status, RunStatus::Cancelled);
+    }
+
     async fn a_summary_tells_the_last_five_in_order_and_stays_short(bed: Bed) {
         let trigger = bed.trigger(10).await;
         let mut session = None;

@@ -164,7 +164,7 @@ fn run_of(row: run::Model) -> Result<Run> {
 }
 
 /// One attempt.
-pub(crate) fn attempt_of(row: attempt::Model) -> Result<Attempt> {
+fn attempt_of(row: attempt::Model) -> Result<Attempt> {
     Ok(Attempt {
         number: row.number,
         lineage: word_or_none(row.lineage.as_deref())?,

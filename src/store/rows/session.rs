@@ -45,7 +45,7 @@ pub(crate) fn session_of(row: session::Model) -> Result<Session> {
 }
 
 /// One conversation.
-pub(crate) fn conversation_of(row: &conversation::Model) -> Result<Conversation> {
+fn conversation_of(row: &conversation::Model) -> Result<Conversation> {
     Ok(Conversation {
         generation: row.generation,
         agent_session_id: row.agent_session_id,

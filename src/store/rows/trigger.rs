@@ -11,7 +11,7 @@ use crate::domain::{Result, Secret, SecretId, Settings, Trigger, TriggerId, Unix
 use crate::store::payload::{settings_from, spec_from, spec_to};
 
 /// A trigger with what is shown of its secrets.
-pub(crate) fn trigger_of(row: trigger::Model, secrets: &[trigger_secret::Model]) -> Result<Trigger> {
+fn trigger_of(row: trigger::Model, secrets: &[trigger_secret::Model]) -> Result<Trigger> {
     let shown = |row: &trigger_secret::Model| Secret {
         id: SecretId(row.id),
         hint: row.hint.clone(),
@@ -58,12 +58,12 @@ pub(crate) async fn triggers_of(db: &impl ConnectionTrait, rows: Vec<trigger::Mo
     for secret in secrets {
         by_trigger.entry(secret.trigger_id).or_default().push(secret);
     }
-    rows.into_iter().map(|row| trigger_of_with(row, &by_trigger)).collect()
-}
-
-fn trigger_of_with(row: trigger::Model, secrets: &HashMap<Uuid, Vec<trigger_secret::Model>>) -> Result<Trigger> {
-    let secrets = secrets.get(&row.id).map_or(&[][..], Vec::as_slice);
-    trigger_of(row, secrets)
+    rows.into_iter()
+        .map(|row| {
+            let secrets = by_trigger.remove(&row.id).unwrap_or_default();
+            trigger_of(row, &secrets)
+        })
+        .collect()
 }
 
 /// The settings.
