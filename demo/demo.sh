@@ -280,7 +280,7 @@ demo() {
     local begun=$SECONDS model="offline (no key, no cost)" proof=(--argv-log "$log/claude.argv")
     if [ -n "${ANTHROPIC_API_KEY:-}" ]; then model="real"; else proof+=(--model-log "$log/model.jsonl"); fi
     start 7700
-    step 3 start "http://127.0.0.1:$port · SQLite ${dir#"$root"/}/data · model: $model" "$((SECONDS - begun))"
+    step 3 start "http://127.0.0.1:$port · SQLite · model: $model" "$((SECONDS - begun))"
     say "                       ⚠ sandbox: off; this version has none (reprise doctor says more)"
     if ! "$dir/bin/reprise" demo-run --workspace shop "${proof[@]}"; then
         say; say "not everything is as it should be; the logs are in ${dir#"$root"/}/log"

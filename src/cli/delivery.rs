@@ -119,8 +119,8 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Fa
 
 fn table(deliveries: &[Delivery], screen: &mut Screen) -> Result<(), Failure> {
     let mut table = Table::new(&[
-        ("DELIVERY", Column::Whole),
-        ("RECEIVED", Column::Whole),
+        ("ID", Column::Whole),
+        ("AGE", Column::Right),
         ("TRIGGER", Column::CutEnd),
         ("EVENT", Column::CutEnd),
         ("ACTOR", Column::CutEnd),
@@ -130,7 +130,9 @@ fn table(deliveries: &[Delivery], screen: &mut Screen) -> Result<(), Failure> {
     ]);
     let ids: Vec<&str> = deliveries.iter().map(|delivery| delivery.id.as_str()).collect();
     for delivery in deliveries {
-        let received = time(delivery.receive_time.as_ref()).map(|at| ago(at, Timestamp::now())).unwrap_or_default();
+        let received = time(delivery.receive_time.as_ref())
+            .map(|at| ago(at, Timestamp::now()).trim_end_matches(" ago").to_owned())
+            .unwrap_or_default();
         let run = if delivery.run_id.is_empty() { "–".to_owned() } else { short_id(&delivery.run_id, &[]) };
         table.row([
             short_id(&delivery.id, &ids).into(),

@@ -96,7 +96,9 @@ impl Failure {
                 lines.push(format!("  {}: {}", plain(&field.field), plain(&field.description)));
             }
         }
-        let mut metadata: Vec<_> = info.metadata.iter().filter(|(key, _)| *key != "trace_id").collect();
+        // What the message says already is not said again.
+        let said = |key: &str, value: &str| key == "trace_id" || key == "kind" || status.message().contains(&format!("`{value}`"));
+        let mut metadata: Vec<_> = info.metadata.iter().filter(|(key, value)| !said(key, value)).collect();
         metadata.sort();
         lines.extend(metadata.into_iter().map(|(key, value)| format!("  {}: {}", plain(&key.replace('_', " ")), plain(value))));
         if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {

@@ -10,7 +10,7 @@ use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
 use super::watch::{WatchOptions, exit_of, watch};
-use super::words::{ago, between, choice, cost, count, money, parse_moment, share, short_id, span, time, word};
+use super::words::{ago, between, choice, cost, count, dotted, labelled, money, parse_moment, share, short_id, span, time, word};
 use super::{id, log};
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::{
@@ -228,13 +228,20 @@ async fn get(run_id: &str, api: &Api, screen: &mut Screen) -> Result<Exit, Failu
         ("trigger", run.trigger_slug.clone()),
         ("thread", plain(&format!("{} {}", run.thread_key, run.title)).trim().to_owned()),
         ("session", run.session_id.clone()),
-        ("memory", format!("{} · turn {} · conversation {}", lineage(run.lineage()), run.turn, run.generation)),
+        (
+            "memory",
+            if run.turn == 0 {
+                String::new()
+            } else {
+                format!("{} · turn {} · conversation {}", lineage(run.lineage()), run.turn, run.generation)
+            },
+        ),
         ("continued from", run.continued_from_run_id.clone()),
         ("retry of", run.retry_of_run_id.clone()),
         ("waits", run.wait.as_ref().map(|wait| plain(&wait.message)).unwrap_or_default()),
         ("asked by", plain(if requester.display_name.is_empty() { &requester.id } else { &requester.display_name })),
         ("deliveries", run.delivery_ids.join("\n")),
-        ("agent", plain(format!("{} {} · profile {}", run.model, run.agent_version, run.profile).trim())),
+        ("agent", plain(&dotted(&[&run.model, &labelled("claude", &run.agent_version), &labelled("profile", &run.profile)]))),
         ("cost", format!("{}{limit} · cache {}", cost(run.usage.as_ref()), share(run.usage.as_ref().and_then(|usage| usage.cache_share)))),
         ("context", if run.context_tokens > 0 { format!("{}{context} tokens", count(run.context_tokens)) } else { String::new() }),
         ("attempts", run.attempts.iter().map(attempt).collect::<Vec<_>>().join("\n")),

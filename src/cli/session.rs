@@ -15,7 +15,7 @@ use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table};
 use super::watch::{WatchOptions, exit_of, watch};
-use super::words::{ago, choice, cost, count, parse_span, plural, share, short_id, size, time, to_wire, word};
+use super::words::{ago, choice, cost, count, dotted, labelled, parse_span, plural, share, short_id, size, time, to_wire, word};
 use crate::proto::v1::export_session_response::Part;
 use crate::proto::v1::{
     CleanUpStaleSessionsRequest, CleanUpStaleSessionsResponse, CompactSessionRequest, ExportSessionRequest, GetSessionRequest,
@@ -224,10 +224,7 @@ fn show(session: &Session, screen: &mut Screen) -> Result<(), Failure> {
         ("live run", session.live_run_id.clone()),
         ("last run", session.last_run_id.clone()),
         ("cost", format!("{} · cache {} in the last turn", cost(session.usage.as_ref()), share(session.last_cache_share))),
-        (
-            "agent",
-            plain(&format!("{} {} · profile {}", word(session.agent().as_str_name(), "AGENT_KIND_"), session.model, session.profile)),
-        ),
+        ("agent", plain(&dotted(&[&session.model, &labelled("profile", &session.profile)]))),
         ("context", format!("{} tokens", count(session.context_tokens))),
         ("transcript", size(session.transcript_bytes)),
         ("first seen", time(session.create_time.as_ref()).map(|at| ago(at, now)).unwrap_or_default()),

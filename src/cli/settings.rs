@@ -61,27 +61,33 @@ pub(crate) async fn run(command: SettingsCommand, api: &Api, screen: &mut Screen
 
 fn table(settings: &Settings, rules: &[SettingRule], wanted: impl Fn(&SettingRule) -> bool, screen: &mut Screen) -> Result<(), Failure> {
     let values: Value = serde_json::from_str(&json::text(settings, false)?).map_err(|error| Failure::Other(error.to_string()))?;
-    let mut table = Table::new(&[
-        ("SETTING", Column::Whole),
-        ("VALUE", Column::Whole),
-        ("DEFAULT", Column::Whole),
-        ("MAY BE", Column::CutEnd),
-        ("", Column::CutEnd),
-    ]);
+    // What a setting does is told where there is room for whole sentences.
+    let explained = screen.width() >= 140;
+    let mut columns = vec![("SETTING", Column::Whole), ("VALUE", Column::CutEnd), ("MAY BE", Column::CutEnd)];
+    columns.extend(explained.then_some(("", Column::CutEnd)));
+    let mut table = Table::new(&columns);
     for rule in rules.iter().filter(|rule| wanted(rule)) {
-        let value = shown(value_at(&values, &rule.path));
-        let default = shown(Some(&Value::String(rule.default.clone())));
-        let tint = (value != default).then_some(Tint::Bold);
-        let bounds = match (rule.min, rule.max) {
-            (Some(min), Some(max)) => format!("{min} to {max}"),
-            (Some(min), None) => format!("{min} or more"),
-            (None, Some(max)) => format!("{max} or less"),
-            (None, None) => String::new(),
-        };
-        let bounds = if rule.unit.is_empty() || bounds.is_empty() { bounds } else { format!("{bounds} {}", rule.unit) };
-        table.row([rule.path.as_str().into(), tinted(value, tint), default.into(), bounds.into(), plain(&rule.help).into()]);
+        let (value, default) = (shown(value_at(&values, &rule.path)), shown(Some(&Value::String(rule.default.clone()))));
+        let value = if value == default { tinted(value, None) } else { tinted(format!("{value} (default {default})"), Some(Tint::Bold)) };
+        let mut row = vec![rule.path.as_str().into(), value, bounds(rule).into()];
+        row.extend(explained.then(|| plain(&rule.help).into()));
+        table.row(row);
     }
     table.print(screen, "there is no such setting")
+}
+
+fn bounds(rule: &SettingRule) -> String {
+    let number = |number: f64| {
+        if rule.unit == "seconds" || rule.default.ends_with('s') { shown(Some(&json!(format!("{number}s")))) } else { number.to_string() }
+    };
+    let unit = if rule.default.ends_with('s') { "" } else { rule.unit.as_str() };
+    let bounds = match (rule.min, rule.max) {
+        (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
+        (Some(min), None) => format!("{} or more", number(min)),
+        (None, Some(max)) => format!("{} or less", number(max)),
+        (None, None) => return String::new(),
+    };
+    format!("{bounds} {unit}").trim_end().to_owned()
 }
 
 /// The value at a dotted path, in the JSON spelling.
@@ -105,9 +111,11 @@ fn shown(value: Option<&Value>) -> String {
         Some(Value::String(text)) if text.is_empty() => "–".into(),
         // A duration in JSON is a number of seconds with an `s`.
         Some(Value::String(text)) => match text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok()) {
+            Some(seconds) if seconds < 10.0 && seconds >= 0.0 => format!("{seconds} s"),
             Some(seconds) if seconds >= 0.0 => span(std::time::Duration::from_secs_f64(seconds)),
             _ => plain(text),
         },
+        Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string()),
         Some(other) => other.to_string(),
     }
 }
@@ -234,6 +242,7 @@ mod tests {
         assert_eq!(shown(value_at(&values, "sessions.time_zone")), "UTC");
         assert_eq!(shown(value_at(&values, "sessions.auto_cleanup_days")), "7");
         assert_eq!(shown(value_at(&values, "limits.max_queued_runs")), "–");
+        assert_eq!(shown(Some(&json!(5.0))), "5");
     }
 
     #[test]

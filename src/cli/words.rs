@@ -176,6 +176,16 @@ pub(crate) fn choice<E: TryFrom<i32> + Copy>(text: &str, prefix: &str, name: imp
     })
 }
 
+/// The parts that are there, with a dot between them.
+pub(crate) fn dotted(parts: &[&str]) -> String {
+    parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+/// A word and a value, or nothing when there is no value.
+pub(crate) fn labelled(label: &str, value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!("{label} {value}") }
+}
+
 /// An id as its last four characters, or more when `among` has another one with the same end.
 pub(crate) fn short_id(id: &str, among: &[&str]) -> String {
     let Some((_, body)) = id.split_once('_') else { return id.to_owned() };

@@ -16,7 +16,7 @@ use super::failure::{Exit, Failure};
 use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
-use super::words::{ago, parse_span, plural, size, time, to_wire, word};
+use super::words::{ago, dotted, labelled, parse_span, plural, size, time, to_wire, word};
 use crate::proto::v1::agent_options::Cli;
 use crate::proto::v1::busy_policy::Policy;
 use crate::proto::v1::trigger::Action;
@@ -194,7 +194,7 @@ fn busy(trigger: &Trigger) -> String {
         Some(Policy::Queue(_)) => "queue".into(),
         Some(Policy::Coalesce(_)) => "coalesce".into(),
         Some(Policy::Drop(_)) => "drop".into(),
-        None => "–".into(),
+        None => "default".into(),
     }
 }
 
@@ -231,10 +231,7 @@ fn show(trigger: &Trigger, screen: &mut Screen) -> Result<(), Failure> {
         ("denied", plain(&rule.deny.join(", "))),
         ("allowed bots", plain(&rule.allowed_bots.join(", "))),
         ("own names", plain(&rule.own_identities.join(", "))),
-        (
-            "agent",
-            [model, agent.profile().to_owned()].iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join(" · profile "),
-        ),
+        ("agent", plain(&dotted(&[&model, &labelled("profile", agent.profile())]))),
         ("workspace", workspace),
         ("prompt", plain(&first)),
         ("later prompts", plain(&later)),
