@@ -104,7 +104,7 @@ pub(crate) async fn run(args: DemoArgs, api: &Api, screen: &mut Screen) -> Resul
     let mut exit = Exit::Success;
     for Verdict { name, text, holds } in verdicts(&facts) {
         let mark = if holds { screen.paint(Tint::Green, "yes") } else { screen.paint(Tint::Red, "no") };
-        screen.split_line(&format!("  {name:<25}  {text}"), &mark)?;
+        screen.split_line(&format!("  {name:<19}  {text}"), &mark)?;
         exit = if holds { exit } else { Exit::Unwell };
     }
     Ok(exit)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::plain::{cut, one_line, plain};
 use super::screen::{Screen, Tint};
-use super::words::{between, conversation, cost, count, money, named_id, plural, span, time, wire_span, word};
+use super::words::{between, conversation, cost, count, money, named_id, plural, span, time, whole_span, wire_span, word};
 use crate::proto::v1::journal_entry::Kind;
 use crate::proto::v1::{
     AgentStartedEntry, FailureReason, JournalEntry, Lineage, NoticeCode, RetryEntry, Run, RunState, RunWarning, SpawnPurpose,
@@ -298,7 +298,7 @@ fn warning(warning: RunWarning) -> String {
 pub(crate) fn progress(run: &Run, doing: Option<&str>, now: jiff::Timestamp) -> String {
     let since = |stamp: Option<&prost_types::Timestamp>| {
         let passed: Option<Duration> = time(stamp).and_then(|then| now.duration_since(then).try_into().ok());
-        passed.map(|passed| format!(" {}", span(Duration::from_secs(passed.as_secs().max(1))))).unwrap_or_default()
+        passed.map(|passed| format!(" {}", whole_span(passed))).unwrap_or_default()
     };
     match run.state() {
         RunState::Waiting => {
@@ -306,7 +306,7 @@ pub(crate) fn progress(run: &Run, doing: Option<&str>, now: jiff::Timestamp) -> 
             let why = wait.map(|wait| one_line(&wait.message)).filter(|text| !text.is_empty());
             let left =
                 wait.and_then(|wait| time(wait.until_time.as_ref())).and_then(|until| Duration::try_from(until.duration_since(now)).ok());
-            let left = left.map(|left| format!(" · at most {} more", span(Duration::from_secs(left.as_secs().max(1))))).unwrap_or_default();
+            let left = left.map(|left| format!(" · at most {} more", whole_span(left))).unwrap_or_default();
             format!("waiting{} · {}{left}", since(run.create_time.as_ref()), why.unwrap_or_else(|| "a rule holds it back".into()))
         }
         RunState::Queued if run.queue_position > 1 => {

@@ -71,6 +71,12 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// The same without a fraction, for what counts up while it is looked at.
+pub(crate) fn whole_span(time: Duration) -> String {
+    let seconds = time.as_secs().max(1);
+    if seconds < 10 { format!("{seconds} s") } else { span(Duration::from_secs(seconds)) }
+}
+
 fn pair(major: u64, short: &str, alone: &str, minor: u64, unit: &str) -> String {
     if minor == 0 { format!("{major} {alone}") } else { format!("{major}{short} {minor}{unit}") }
 }

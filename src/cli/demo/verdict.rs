@@ -74,7 +74,7 @@ fn same_conversation(facts: &Facts) -> Verdict {
         && facts.second.continued_from_run_id == facts.first.id
         && session.turn_count == 2;
     let text = if holds {
-        format!("{} in both runs, one session {} with {} turns", conversation(id), named_id(&session.id), session.turn_count)
+        format!("{} in both runs; one session, {}, {} turns", conversation(id), named_id(&session.id), session.turn_count)
     } else {
         let (first, second) = (conversation(id), conversation(agent_session(&facts.second)));
         let resumed = if argv_agrees { "" } else { ", no --resume in the argv log" };
@@ -94,7 +94,7 @@ fn said(review: &str) -> Option<(String, Vec<String>)> {
 }
 
 fn remembered(facts: &Facts) -> Verdict {
-    let name = "remembered the first run";
+    let name = "remembered";
     let Some((word, ideas)) = said(&facts.first.result_text) else {
         return Verdict { name, text: "the first answer has no code word and two ideas to remember".into(), holds: false };
     };
@@ -113,7 +113,7 @@ fn remembered(facts: &Facts) -> Verdict {
         told |= request.is_some_and(|line| line["last_user_text"].as_str().is_none_or(has_any));
     }
     let text = match (came_back, told, seen) {
-        (true, false, true) => format!("{word} and both ideas came back; the second prompt had neither"),
+        (true, false, true) => format!("{word} and both ideas; the second prompt had neither"),
         (false, ..) => format!("{word} or an idea did not come back"),
         (_, true, _) => "the second prompt told the answer".into(),
         (.., false) => "the model did not see the first turn in the second request".into(),
@@ -125,11 +125,7 @@ fn cheaper(facts: &Facts) -> Verdict {
     let cost = |run: &Run| run.usage.as_ref().map_or(0.0, |usage| usage.cost_usd);
     let (first, second) = (cost(&facts.first), cost(&facts.second));
     let note = if facts.model_log.is_some() { " (offline model: its prices)" } else { "" };
-    Verdict {
-        name: "cheaper than the first",
-        text: format!("{} against {}{note}", money(second), money(first)),
-        holds: 0.0 < second && second < first,
-    }
+    Verdict { name: "cheaper", text: format!("{} against {}{note}", money(second), money(first)), holds: 0.0 < second && second < first }
 }
 
 fn again(refusals: &Refusals) -> Verdict {

@@ -167,7 +167,7 @@ fn progress_says_why_a_run_waits() {
     let wait = Wait { reason: WaitReason::QuietPeriod.into(), until_time: at(5_000), message: "waits for further events".into() };
     let run = Run { state: RunState::Waiting.into(), wait: Some(wait), create_time: at(0), ..Run::default() };
     let now = jiff::Timestamp::from_millisecond(1_700_000_002_000).expect("valid");
-    assert_eq!(progress(&run, None, now), "waiting 2.0 s · waits for further events · at most 3.0 s more");
+    assert_eq!(progress(&run, None, now), "waiting 2 s · waits for further events · at most 3 s more");
     let run = Run { state: RunState::Running.into(), start_time: at(-70_000), ..Run::default() };
     assert_eq!(progress(&run, Some("Bash cargo test"), now), "running 1m 12s · Bash cargo test");
 }

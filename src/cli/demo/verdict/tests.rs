@@ -65,7 +65,7 @@ fn fails(name: &str, change: impl FnOnce(&mut Facts)) {
 fn all_hold_when_all_is_well() {
     let verdicts = verdicts(&facts());
     assert!(verdicts.iter().all(|verdict| verdict.holds), "{verdicts:?}");
-    assert_eq!(verdicts[1].text, "OSPREY and both ideas came back; the second prompt had neither");
+    assert_eq!(verdicts[1].text, "OSPREY and both ideas; the second prompt had neither");
     assert_eq!(verdicts[2].text, "$0.0076 against $0.0904 (offline model: its prices)");
 }
 
@@ -76,14 +76,14 @@ fn each_claim_can_fail() {
     fails("same conversation", |facts| facts.argv_log.clear());
     fails("same conversation", |facts| facts.session.turn_count = 1);
     fails("same conversation", |facts| facts.second.lineage = Lineage::Fresh.into());
-    fails("remembered the first run", |facts| facts.second.result_text = "HERON. I rejected a fixed delay, and retrying on 4xx.".into());
-    fails("remembered the first run", |facts| facts.second.result_text = "OSPREY.".into());
-    fails("remembered the first run", |facts| facts.second_prompt.push_str(" It was osprey."));
-    fails("remembered the first run", |facts| facts.first.result_text = "Looks good.".into());
-    fails("remembered the first run", |facts| facts.model_log = Some(model_line("issue_comment alone", "issue_comment alone")));
-    fails("remembered the first run", |facts| facts.model_log = Some(String::new()));
-    fails("cheaper than the first", |facts| facts.second.usage = facts.first.usage.clone());
-    fails("cheaper than the first", |facts| facts.second.usage = None);
+    fails("remembered", |facts| facts.second.result_text = "HERON. I rejected a fixed delay, and retrying on 4xx.".into());
+    fails("remembered", |facts| facts.second.result_text = "OSPREY.".into());
+    fails("remembered", |facts| facts.second_prompt.push_str(" It was osprey."));
+    fails("remembered", |facts| facts.first.result_text = "Looks good.".into());
+    fails("remembered", |facts| facts.model_log = Some(model_line("issue_comment alone", "issue_comment alone")));
+    fails("remembered", |facts| facts.model_log = Some(String::new()));
+    fails("cheaper", |facts| facts.second.usage = facts.first.usage.clone());
+    fails("cheaper", |facts| facts.second.usage = None);
     fails("same delivery again", |facts| facts.refusals.run_count = 3);
     fails("same delivery again", |facts| facts.refusals.repeats_first = false);
     fails("own comment", |facts| facts.refusals.own.2 = "run_3".into());
