@@ -11,9 +11,10 @@ use super::failure::{Exit, Failure};
 use super::log::{Log, progress};
 use super::plain::one_line;
 use super::screen::Screen;
+use crate::proto::v1::journal_entry::Kind;
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::watch_run_response::Event;
-use crate::proto::v1::{Run, RunState, WatchRunRequest, WatchRunResponse};
+use crate::proto::v1::{GetRunRequest, JournalEntry, Lineage, Run, RunState, WatchRunRequest, WatchRunResponse};
 
 /// A silent stream is given up after this; the server sends a sign of life every ten seconds.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -125,6 +126,7 @@ impl Watcher {
                     Some(message) => {
                         *lost = None;
                         deadline = Instant::now() + SILENCE;
+                        self.know_memory(api, &message).await?;
                         self.take(message, screen)?;
                     }
                     None if exit_of(&self.run).is_some() => return Ok(()),
@@ -133,6 +135,16 @@ impl Watcher {
                 _ = tick.tick(), if screen.is_live() => self.show_progress(screen)?,
             }
         }
+    }
+
+    /// The agent may be ready before the next snapshot says how it got its memory: then the run is read once.
+    async fn know_memory(&mut self, api: &Api, message: &WatchRunResponse) -> Result<(), Failure> {
+        let Some(Event::Entry(JournalEntry { kind: Some(Kind::AgentStarted(_)), .. })) = &message.event else { return Ok(()) };
+        if self.run.lineage() == Lineage::Unspecified {
+            let answer = api.runs().get_run(GetRunRequest { run_id: self.request.run_id.clone() }).await?.into_inner();
+            self.run = answer.run.unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: WatchRunResponse, screen: &mut Screen) -> Result<(), Failure> {

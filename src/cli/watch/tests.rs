@@ -5,9 +5,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, async_trait};
 
 use super::*;
-use crate::proto::v1::journal_entry::Kind;
 use crate::proto::v1::run_service_server::{RunService, RunServiceServer};
-use crate::proto::v1::{self, JournalEntry, OutcomeEntry, TextEntry};
+use crate::proto::v1::{self, OutcomeEntry, TextEntry};
 
 #[test]
 fn text_that_is_being_written_follows_its_offsets() {
