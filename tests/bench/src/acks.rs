@@ -9,6 +9,7 @@ use crate::load::{Measured, drive};
 use crate::payload::Webhooks;
 use crate::report::{Bar, Report, median, say};
 use crate::server::{Edge, Server, Setup};
+use crate::watch;
 
 /// Threads that the webhooks are spread over.
 const THREADS: u64 = 8192;
@@ -59,14 +60,16 @@ pub(crate) async fn webhooks(server: &mut Server, edge: &Edge) -> Result<(Arc<We
 
 /// What the bare edge does while nothing else is measured.
 pub(crate) async fn limit_alone(scale: Scale, report: &mut Report) -> Result<()> {
-    say("limit: the bare edge alone");
+    say("limit: the bare edge and the bare broadcast, alone");
     let edge = Edge::start(tempfile::tempdir()?, None).await?;
     let webhooks = Arc::new(Webhooks::new(edge.hook.clone(), THREADS, LONG)?);
     for connections in [64, 16, 1] {
         let phase = drive(&webhooks, connections, scale.phase).await?;
-        let p99 = format!("p99 {:.2} ms", phase.p99_ms);
-        report.note(&format!("bare edge, {connections} connections"), p99, format!("{:.0}/s", phase.rate), phase.rate);
+        let p99 = format!("p99 {:.1} ms", phase.p99_ms);
+        report.note(&format!("bare edge, {connections} connections"), "-", format!("{:.0}/s, {p99}", phase.rate), phase.rate);
     }
+    let rate = watch::bare(scale.lines).await?;
+    report.note("bare broadcast, 100 readers", "-", format!("{rate:.0}/s"), rate);
     Ok(())
 }
 

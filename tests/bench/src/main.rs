@@ -43,7 +43,7 @@ struct Args {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The bare edge alone: what this machine gives at most. Not part of a full run.
+    /// The bare edge and the bare broadcast alone: what this machine gives at most. Not part of a full run.
     Limit,
     /// Durable acks: rate and p99 against the bare edge.
     Acks,

@@ -48,7 +48,14 @@ impl Report {
 
     fn add(&mut self, name: &str, ours: &dyn Display, limit: &dyn Display, value: f64, bar: Option<Bar>) {
         let figure = Figure { name: name.to_owned(), ours: ours.to_string(), limit: limit.to_string(), value, bar };
-        say(format_args!("   {}: ours {}, limit {}, {:.2}{}", figure.name, figure.ours, figure.limit, figure.value, figure.verdict()));
+        say(format_args!(
+            "   {}: ours {}, limit {}, {:.2}{}",
+            figure.name.trim(),
+            figure.ours,
+            figure.limit,
+            figure.value,
+            figure.verdict()
+        ));
         self.0.push(figure);
     }
 
@@ -60,7 +67,7 @@ impl Report {
     /// Prints the table.
     pub(crate) fn table(&self) {
         let width = self.0.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
-        say(format_args!("\n{:width$}  {:>16}  {:>16}  {:>8}  {:>9}", "", "ours", "limit", "figure", "bar"));
+        say(format_args!("\n{:width$}  {:>14}  {:>22}  {:>9}  {:>9}", "", "ours", "limit", "figure", "bar"));
         for figure in &self.0 {
             let (bar, met) = match figure.bar {
                 None => ("-".to_owned(), ""),
@@ -69,7 +76,7 @@ impl Report {
                 Some(Bar::Below(bar)) => (format!("< {bar}"), figure.word()),
             };
             say(format_args!(
-                "{:width$}  {:>16}  {:>16}  {:>8.2}  {:>9}  {met}",
+                "{:width$}  {:>14}  {:>22}  {:>9.2}  {:>9}  {met}",
                 figure.name, figure.ours, figure.limit, figure.value, bar
             ));
         }

@@ -39,7 +39,7 @@ pub(crate) async fn measure(scale: Scale, report: &mut Report) -> Result<()> {
 }
 
 /// The bare broadcast: entries each second over all readers.
-async fn bare(lines: usize) -> Result<f64> {
+pub(crate) async fn bare(lines: usize) -> Result<f64> {
     let dir = tempfile::tempdir()?;
     let address = dir.path().join("address");
     let mut command = own_role("broadcast")?;
