@@ -87,9 +87,9 @@ pub(crate) fn most_alive(noted: &[Noted]) -> usize {
     most
 }
 
-/// Whether this process was started as the agent.
+/// Whether this process was started as the agent. Its version is asked for with an empty environment.
 pub(crate) fn wanted() -> bool {
-    std::env::var_os(LINES).is_some()
+    std::env::var_os(LINES).is_some() || std::env::args().skip(1).eq(["--version"])
 }
 
 /// Plays one turn that says so many lines of 200 bytes, as fast as the pipe takes them.
