@@ -14,6 +14,8 @@ pub(super) struct Meter {
     uncosted: Option<Usage>,
     /// Answers that no result covers yet.
     open: HashMap<String, (String, Usage)>,
+    /// Their tokens by model: a run of many answers is summed up after each of them.
+    open_by_model: BTreeMap<String, Usage>,
     /// Answers that a result covered: the rest of one that comes late is not counted again.
     settled: HashSet<String>,
     total_cost: Option<NanoUsd>,
@@ -43,6 +45,13 @@ impl Meter {
         self.context_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens + usage.output_tokens;
         model.clone_into(&mut self.last_model);
         let known = self.open.insert(message_id.clone(), (model.clone(), *usage));
+        let sum = self.open_by_model.entry(model.clone()).or_default();
+        *sum = sum.plus(*usage);
+        if let Some((model, known)) = &known
+            && let Some(sum) = self.open_by_model.get_mut(model)
+        {
+            *sum = less(*sum, *known);
+        }
         known.is_some_and(|(_, known)| known.output_tokens < usage.output_tokens)
     }
 
@@ -56,7 +65,7 @@ impl Meter {
         if result.kind == AgentResultKind::Aborted && told.is_none() {
             return;
         }
-        let counted = self.open.values().fold(Usage::default(), |sum, (_, usage)| sum.plus(*usage));
+        let counted = std::mem::take(&mut self.open_by_model).into_values().fold(Usage::default(), Usage::plus);
         self.settled.extend(self.open.drain().map(|(id, _)| id));
         for (model, usage) in &result.by_model {
             self.prices.learn(model, usage);
@@ -90,7 +99,7 @@ impl Meter {
                 cost.map_or_else(|| (self.prices.cost(&self.last_model, &tokens), CostBasis::Metered), |cost| (cost, CostBasis::Derived));
             add(&self.last_model, Usage { cost, cost_basis, ..tokens });
         }
-        for (model, usage) in self.open.values() {
+        for (model, usage) in &self.open_by_model {
             add(model, Usage { cost: self.prices.cost(model, usage), cost_basis: CostBasis::Metered, ..*usage });
         }
         SpawnUsage {
@@ -100,6 +109,18 @@ impl Meter {
             context_tokens: self.context_tokens,
             context_window_tokens: self.window_tokens,
         }
+    }
+}
+
+/// The tokens of `sum` without those of `part`.
+fn less(sum: Usage, part: Usage) -> Usage {
+    Usage {
+        input_tokens: sum.input_tokens - part.input_tokens,
+        output_tokens: sum.output_tokens - part.output_tokens,
+        cache_read_tokens: sum.cache_read_tokens - part.cache_read_tokens,
+        cache_write_tokens: sum.cache_write_tokens - part.cache_write_tokens,
+        thinking_tokens: sum.thinking_tokens - part.thinking_tokens,
+        ..sum
     }
 }
 

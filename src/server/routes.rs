@@ -80,6 +80,8 @@ fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can read the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .include_reflection_service(false)
     };
     let (v1, v1alpha) = (reflection().build_v1().map_err(Error::internal)?, reflection().build_v1alpha().map_err(Error::internal)?);

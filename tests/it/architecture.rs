@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "server",
         &["access", "domain", "gateway", "metrics", "proto", "rpc", "services", "store"],
-        &["axum", "http", "metrics_exporter_prometheus", "rustls", "rustls_pki_types", "serde", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_web", "tower", "tower_http"],
+        &["axum", "http", "metrics_exporter_prometheus", "rustls", "rustls_pki_types", "serde", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "tonic_web", "tower", "tower_http"],
     ),
     ("cli", &["proto"], &["anstyle", "base64", "clap", "hex", "hmac", "jiff", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tokio_stream", "tonic", "tonic_types", "rustls_pki_types", "nix", "axum", "http"]),
 ];

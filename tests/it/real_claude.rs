@@ -143,12 +143,7 @@ async fn with_custody_gone_too_the_run_starts_fresh_once_and_succeeds() {
     for path in world.transcripts() {
         fs::remove_file(path).expect("removed");
     }
-    let emptied = std::process::Command::new("sqlite3")
-        .arg(world.server.data().join("reprise.db"))
-        .arg("DELETE FROM transcript_parts; UPDATE sessions SET manifest = '';")
-        .status()
-        .expect("sqlite3");
-    assert!(emptied.success());
+    world.server.sql("DELETE FROM transcript_parts; UPDATE sessions SET manifest = '';").await;
     world.server.start();
     world.client = Client::connect(&world.server).await;
     world.url = world.url.replace(world.url.split("/hooks").next().expect("a base"), &world.server.url);

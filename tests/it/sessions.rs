@@ -1,7 +1,5 @@
 //! Sessions and settings: what is shown, reset, cleaned up, exported, and that settings do what they say.
 
-use std::process::Command;
-
 use reprise::proto::v1::{self, export_session_response::Part};
 use sha2::{Digest, Sha256};
 
@@ -33,12 +31,6 @@ impl World {
 
     async fn session(&mut self, number: i64) -> v1::Session {
         self.client.session("reviews", &format!("acme/shop#{number}")).await
-    }
-
-    /// Changes the database behind the server's back, as time would.
-    fn sql(&self, sql: &str) {
-        let done = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(self.server.data().join("reprise.db")).arg(sql).status().expect("sqlite3");
-        assert!(done.success(), "{sql}");
     }
 }
 
@@ -74,8 +66,8 @@ async fn clean_up_deletes_only_what_is_past_the_threshold_and_a_stale_session_is
         world.comment(number, "hello").await;
     }
     let old = world.session(1).await;
-    let day = 86_400_000_000_i64;
-    world.sql(&format!("UPDATE sessions SET last_use_time = last_use_time - {} WHERE thread_key IN ('acme/shop#1', 'acme/shop#2');", 8 * day));
+    // Eight days, in microseconds.
+    world.server.sql("UPDATE sessions SET last_use_time = last_use_time - 691200000000 WHERE thread_key IN ('acme/shop#1', 'acme/shop#2')").await;
     let storage = world.client.sessions.get_session_storage(v1::GetSessionStorageRequest::default()).await.expect("measured").into_inner();
     assert_eq!((storage.session_count, storage.stale_session_count), (3, 2));
     assert!(storage.transcript_raw_bytes > 0 && storage.transcript_bytes > 0 && storage.database_bytes > 0 && storage.agent_files_bytes > 0, "{storage:?}");
@@ -102,7 +94,7 @@ async fn the_daily_clean_up_that_was_missed_runs_at_the_next_start() {
     world.comment(1, "hello").await;
     world.comment(2, "hello").await;
     world.server.stop();
-    world.sql("UPDATE sessions SET last_use_time = last_use_time - 691200000000 WHERE thread_key = 'acme/shop#1'; UPDATE settings SET last_cleanup_date = '2020-01-01';");
+    world.server.sql("UPDATE sessions SET last_use_time = last_use_time - 691200000000 WHERE thread_key = 'acme/shop#1'; UPDATE settings SET last_cleanup_date = '2020-01-01';").await;
     world.server.start();
     world.client = Client::connect(&world.server).await;
     let begin = std::time::Instant::now();

@@ -11,7 +11,9 @@ use crate::support::server::{Server, Setup};
 async fn world() -> (Server, Client, String, String) {
     let server = Setup::fake().start();
     let mut client = Client::connect(&server).await;
-    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
+    // The double bills each line.
+    let no_limit = |trigger: &mut v1::Trigger| trigger.run_limits = Some(v1::RunLimits { max_cost_usd: Some(0.0), ..Default::default() });
+    let (url, secret) = client.github_trigger("reviews", no_limit).await;
     (server, client, url, secret)
 }
 

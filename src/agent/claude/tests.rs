@@ -1,3 +1,5 @@
+//! What the lines of the recorded CLI mean, and the arguments it is started with.
+
 use std::path::Path;
 
 use uuid::Uuid;

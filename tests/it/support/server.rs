@@ -155,6 +155,16 @@ impl Server {
         self.dir.path().join("fake-claude.jsonl")
     }
 
+    /// Changes the database behind the server's back, as time or a fault would.
+    pub(crate) async fn sql(&self, sql: &'static str) {
+        use sqlx::{Connection as _, Executor as _};
+        let url = format!("sqlite://{}", self.data().join("reprise.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
+        connection.execute("PRAGMA busy_timeout = 5000").await.expect("waits");
+        connection.execute(sql).await.expect(sql);
+        connection.close().await.expect("closed");
+    }
+
     fn log_path(&self) -> PathBuf {
         self.dir.path().join("server.log")
     }
