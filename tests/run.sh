@@ -47,7 +47,7 @@ cargo test --workspace --quiet -- --test-threads="${REPRISE_TEST_THREADS:-2}"
 
 step "demo"
 if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then
-    make --silent demo DEMO_ONCE=1 DEMO_DIR="$(mktemp -d)/demo" | cat
+    bash tests/demo.sh
 else
     skipped+=("demo: it needs the real Claude Code")
 fi

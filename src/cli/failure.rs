@@ -97,7 +97,10 @@ impl Failure {
             }
         }
         // What the message says already is not said again.
-        let said = |key: &str, value: &str| key == "trace_id" || key == "kind" || status.message().contains(&format!("`{value}`"));
+        let said = |key: &str, value: &str| {
+            let short = value.len() < 4 && !status.message().contains(&format!("`{value}`"));
+            key == "trace_id" || key == "kind" || (!short && status.message().contains(value))
+        };
         let mut metadata: Vec<_> = info.metadata.iter().filter(|(key, value)| !said(key, value)).collect();
         metadata.sort();
         lines.extend(metadata.into_iter().map(|(key, value)| format!("  {}: {}", plain(&key.replace('_', " ")), plain(value))));

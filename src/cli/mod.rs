@@ -118,8 +118,13 @@ pub enum ClientCommand {
 pub async fn run(command: ClientCommand, options: ClientOptions) -> ExitCode {
     let address = options.address();
     let mut screen = options.screen();
-    let result = carry_out(command, &options, &address, &mut screen).await;
+    let result = tokio::select! {
+        result = carry_out(command, &options, &address, &mut screen) => Some(result),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    // Takes the progress line away.
     drop(screen);
+    let Some(result) = result else { return ExitCode::from(130) };
     match result {
         Ok(exit) => exit.into(),
         // The reader has enough, as with `| head`.
