@@ -87,7 +87,9 @@ pub fn runner_setup(config: &Config) -> runner::Setup {
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.agent.sandbox == Sandbox::Off {
-        warnings.push("runs are not sandboxed (agent.sandbox = \"off\"): a profile bounds what the agent may do, the system does not".to_owned());
+        warnings.push(
+            "runs are not sandboxed (agent.sandbox = \"off\"): a profile bounds what the agent may do, the system does not".to_owned(),
+        );
     }
     if !config.has_credential() {
         warnings.push("no credential for the model: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN under [agent.claude.env]".to_owned());
@@ -168,7 +170,8 @@ impl App {
         self.stop.cancel();
         self.runner.drain(self.drain).await;
         self.journal.close();
-        let served = if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
+        let served =
+            if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
         for worker in self.workers {
             let _stopped = worker.await;
         }
@@ -226,7 +229,9 @@ async fn look_for_agents(setup: runner::Setup, found: watch::Sender<Vec<AgentFou
 /// Where this server listens, for scripts: written when it is about to serve.
 fn write_address(data_dir: &Path, url: &str) -> Result<()> {
     let (path, new) = (data_dir.join("address"), data_dir.join("address.new"));
-    fs::write(&new, format!("{url}\n")).and_then(|()| fs::rename(&new, &path)).map_err(|error| Error::internal(format!("{}: {error}", path.display())))
+    fs::write(&new, format!("{url}\n"))
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|error| Error::internal(format!("{}: {error}", path.display())))
 }
 
 /// A task that the server owns and waits for when it stops.

@@ -79,7 +79,11 @@ impl Config {
             layers = layers.add_source(File::from(path).format(FileFormat::Toml));
         }
         layers = layers.add_source(
-            Environment::with_prefix("REPRISE").prefix_separator("__").separator("__").try_parsing(true).source(Some(ours.into_iter().collect())),
+            Environment::with_prefix("REPRISE")
+                .prefix_separator("__")
+                .separator("__")
+                .try_parsing(true)
+                .source(Some(ours.into_iter().collect())),
         );
         if let Some(listen) = &flags.listen {
             layers = layers.set_override("server.listen", listen.as_str()).map_err(|error| error.to_string())?;
@@ -127,7 +131,9 @@ impl Config {
     /// Whether a child would have a credential for the model.
     #[must_use]
     pub fn has_credential(&self) -> bool {
-        ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"].iter().any(|name| self.agent.claude.env.contains_key(*name))
+        ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"]
+            .iter()
+            .any(|name| self.agent.claude.env.contains_key(*name))
     }
 }
 

@@ -127,13 +127,26 @@ pub async fn doctor(config: &Config) -> anyhow::Result<()> {
     app::make_data_dir(&config.data_dir)?;
     finding(true, format!("data directory {}", config.data_dir.display()));
     match Probe::default().check(&app::runner_setup(config)).await {
-        Ok(found) => finding(true, format!("Claude Code {} at {}", found.version.unwrap_or_else(|| "of an unknown version".to_owned()), found.path.display())),
+        Ok(found) => finding(
+            true,
+            format!("Claude Code {} at {}", found.version.unwrap_or_else(|| "of an unknown version".to_owned()), found.path.display()),
+        ),
         Err(failure) => finding(false, format!("{}: {}", failure.message, failure.reason.remedy())),
     }
-    finding(config.has_credential(), "a credential for the model under [agent.claude.env]: ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN".to_owned());
+    finding(
+        config.has_credential(),
+        "a credential for the model under [agent.claude.env]: ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN".to_owned(),
+    );
     let store = Store::open(&config.database, &config.data_dir).await?;
     let pending: Vec<String> = store.migration_status().await?.into_iter().filter(|(_, applied)| !applied).map(|(name, _)| name).collect();
-    finding(pending.is_empty(), if pending.is_empty() { "schema is up to date".to_owned() } else { format!("pending: {}; `reprise migrate up` or the next start applies them", pending.join(", ")) });
+    finding(
+        pending.is_empty(),
+        if pending.is_empty() {
+            "schema is up to date".to_owned()
+        } else {
+            format!("pending: {}; `reprise migrate up` or the next start applies them", pending.join(", "))
+        },
+    );
     if pending.is_empty() {
         let broken = store.doctor().await?;
         finding(broken.is_empty(), "invariants of the database".to_owned());

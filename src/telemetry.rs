@@ -32,7 +32,11 @@ pub struct Config {
 /// A filter that cannot be read.
 pub fn start(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| format!("`log.filter`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE).with_ansi(std::io::stderr().is_terminal());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE)
+        .with_ansi(std::io::stderr().is_terminal());
     // A failure only says that a subscriber is set already, as in tests.
     let _already_set = match config.format {
         Format::Text => builder.with_target(false).try_init(),

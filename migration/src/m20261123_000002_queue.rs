@@ -172,10 +172,7 @@ impl MigrationTrait for Migration {
         // One live run per session, whatever the code does.
         manager
             .create_index(
-                index("runs_one_live", "runs", &["session_id"])
-                    .unique()
-                    .and_where(Expr::col(Alias::new("status")).is_in(LIVE))
-                    .to_owned(),
+                index("runs_one_live", "runs", &["session_id"]).unique().and_where(Expr::col(Alias::new("status")).is_in(LIVE)).to_owned(),
             )
             .await?;
         manager.create_index(index("runs_trigger", "runs", &["trigger_id", "id"])).await?;

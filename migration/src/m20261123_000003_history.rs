@@ -82,7 +82,15 @@ impl MigrationTrait for Migration {
 
         let mut conversations = table(
             "conversations",
-            [id("session_id"), int("generation"), id("agent_session_id"), text("origin"), id_or_none("cause_run_id"), time("start_time"), int("turn_count")],
+            [
+                id("session_id"),
+                int("generation"),
+                id("agent_session_id"),
+                text("origin"),
+                id_or_none("cause_run_id"),
+                time("start_time"),
+                int("turn_count"),
+            ],
         );
         manager.create_table(conversations.primary_key(&mut primary(&["session_id", "generation"])).to_owned()).await?;
 
@@ -101,12 +109,11 @@ impl MigrationTrait for Migration {
                 bytes("body"),
             ],
         );
-        manager
-            .create_table(parts.primary_key(&mut primary(&["session_id", "generation", "rewrite", "path", "part"])).to_owned())
-            .await
+        manager.create_table(parts.primary_key(&mut primary(&["session_id", "generation", "rewrite", "path", "part"])).to_owned()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        drop_all(manager, &["deliveries", "delivery_payloads", "run_deliveries", "journal_chunks", "conversations", "transcript_parts"]).await
+        drop_all(manager, &["deliveries", "delivery_payloads", "run_deliveries", "journal_chunks", "conversations", "transcript_parts"])
+            .await
     }
 }

@@ -14,7 +14,15 @@ impl MigrationTrait for Migration {
         manager
             .create_table(table(
                 "workers",
-                [key("id"), one_of("state", &["live", "dead"]), text_or_empty("host"), int("pid"), text_or_empty("version"), time("start_time"), time_or_none("end_time")],
+                [
+                    key("id"),
+                    one_of("state", &["live", "dead"]),
+                    text_or_empty("host"),
+                    int("pid"),
+                    text_or_empty("version"),
+                    time("start_time"),
+                    time_or_none("end_time"),
+                ],
             ))
             .await?;
         manager

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn another_kind_or_a_broken_text_is_refused() {
-        for text in ["ses_01h455vb4pex5vsknk084sn02q", "run_", "run_81h455vb4pex5vsknk084sn02q", "run_01h455vb4pex5vsknk084sn02u", "", "run_é"] {
+        for text in
+            ["ses_01h455vb4pex5vsknk084sn02q", "run_", "run_81h455vb4pex5vsknk084sn02q", "run_01h455vb4pex5vsknk084sn02u", "", "run_é"]
+        {
             assert!(text.parse::<RunId>().is_err(), "{text}");
         }
     }

@@ -152,17 +152,37 @@ macro_rules! rule {
 
 /// Every numeric setting's rule: what validation checks and what forms show.
 pub const SETTING_RULES: &[SettingRule] = &[
-    rule!("sessions.auto_cleanup_days", 1, 365, Days, "A session unused for this long is not continued, and is deleted by the daily clean-up.", |s| f64::from(s.sessions.auto_cleanup_days)),
-    rule!("sessions.cleanup_hour_local", 0, 23, Hour, "The local hour of the daily clean-up.", |s| f64::from(s.sessions.cleanup_hour_local)),
-    rule!("sessions.force_compaction_turns", 1, 500, Turns, "A conversation is compacted before it grows past this many turns.", |s| f64::from(s.sessions.force_compaction_turns)),
+    rule!(
+        "sessions.auto_cleanup_days",
+        1,
+        365,
+        Days,
+        "A session unused for this long is not continued, and is deleted by the daily clean-up.",
+        |s| f64::from(s.sessions.auto_cleanup_days)
+    ),
+    rule!("sessions.cleanup_hour_local", 0, 23, Hour, "The local hour of the daily clean-up.", |s| f64::from(
+        s.sessions.cleanup_hour_local
+    )),
+    rule!("sessions.force_compaction_turns", 1, 500, Turns, "A conversation is compacted before it grows past this many turns.", |s| {
+        f64::from(s.sessions.force_compaction_turns)
+    }),
     rule!("limits.max_concurrent_runs", 1, 10_000, Runs, "Runs at once, over all triggers.", |s| f64::from(s.limits.max_concurrent_runs)),
-    rule!("limits.max_queued_runs", 1, 10_000_000, Runs, "Runs that wait, over all triggers; past it webhooks are answered 503.", |s| f64::from(s.limits.max_queued_runs)),
-    rule!("limits.max_queued_per_session", 1, 1_000_000, Runs, "Runs that wait in one session.", |s| f64::from(s.limits.max_queued_per_session)),
+    rule!("limits.max_queued_runs", 1, 10_000_000, Runs, "Runs that wait, over all triggers; past it webhooks are answered 503.", |s| {
+        f64::from(s.limits.max_queued_runs)
+    }),
+    rule!("limits.max_queued_per_session", 1, 1_000_000, Runs, "Runs that wait in one session.", |s| f64::from(
+        s.limits.max_queued_per_session
+    )),
     rule!("agent.max_cost_usd", 0, 10_000, Usd, "Dollars per run; 0 is no limit.", |s| s.agent.max_cost.usd()),
     rule!("agent.timeout", 1, 604_800, Seconds, "Wall time per run.", |s| s.agent.timeout.as_secs_f64()),
-    rule!("agent.silence_timeout", 1, 604_800, Seconds, "Time without output after which a run is ended.", |s| s.agent.silence_timeout.as_secs_f64()),
+    rule!("agent.silence_timeout", 1, 604_800, Seconds, "Time without output after which a run is ended.", |s| s
+        .agent
+        .silence_timeout
+        .as_secs_f64()),
     rule!("retention.delivery_days", 1, 3650, Days, "How long deliveries are kept.", |s| f64::from(s.retention.delivery_days)),
-    rule!("retention.delivery_body_days", 1, 3650, Days, "How long their headers and bodies are kept.", |s| f64::from(s.retention.delivery_body_days)),
+    rule!("retention.delivery_body_days", 1, 3650, Days, "How long their headers and bodies are kept.", |s| f64::from(
+        s.retention.delivery_body_days
+    )),
     rule!("retention.journal_days", 1, 3650, Days, "How long journals are kept.", |s| f64::from(s.retention.journal_days)),
     rule!("retention.run_days", 1, 3650, Days, "How long runs are kept.", |s| f64::from(s.retention.run_days)),
 ];
@@ -180,7 +200,12 @@ impl Settings {
         let mut problems: Vec<FieldError> = SETTING_RULES
             .iter()
             .filter(|rule| !(rule.min..=rule.max).contains(&rule.value(self)))
-            .map(|rule| FieldError::new(format!("settings.{}", rule.path), format!("is {}; allowed is {} to {}", rule.value(self), rule.min, rule.max)))
+            .map(|rule| {
+                FieldError::new(
+                    format!("settings.{}", rule.path),
+                    format!("is {}; allowed is {} to {}", rule.value(self), rule.min, rule.max),
+                )
+            })
             .collect();
         if jiff::tz::TimeZone::get(&self.sessions.time_zone).is_err() {
             problems.push(FieldError::new(

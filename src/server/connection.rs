@@ -39,7 +39,9 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// Offers HTTP/2 and HTTP/1.1: most webhook senders speak only the latter.
     pub(super) fn load(config: &TlsConfig) -> Result<Self> {
-        let bad = |field: &str, path: &std::path::Path, error: &dyn std::fmt::Display| Error::field(field, format!("{}: {error}", path.display()));
+        let bad = |field: &str, path: &std::path::Path, error: &dyn std::fmt::Display| {
+            Error::field(field, format!("{}: {error}", path.display()))
+        };
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&config.certificate_file)
             .and_then(Iterator::collect)
             .map_err(|error| bad("server.tls.certificate_file", &config.certificate_file, &error))?;
@@ -105,7 +107,12 @@ impl AsyncWrite for Connection {
 
 /// Accepts until `stop`. At `max` connections further ones wait in the kernel's backlog. TLS handshakes happen off the
 /// accept loop, so that a slow one delays nobody; their tasks end with the loop.
-pub(super) fn accept(listener: TcpListener, tls: Option<Tls>, max: usize, stop: CancellationToken) -> impl Stream<Item = io::Result<Connection>> {
+pub(super) fn accept(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    max: usize,
+    stop: CancellationToken,
+) -> impl Stream<Item = io::Result<Connection>> {
     let (accepted, incoming) = mpsc::channel(64);
     let places = Arc::new(Semaphore::new(max));
     let mut tasks = JoinSet::new();

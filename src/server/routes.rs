@@ -66,7 +66,8 @@ pub fn router(parts: Parts) -> Result<Router> {
         .layer(TraceLayer)
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(cors(&config.cors_origins)?);
-    let metrics = Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
+    let metrics =
+        Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
     let health = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop });
     Ok(rpcs.reset_fallback().merge(gateway.routes()).merge(metrics).merge(health).route("/", get(welcome)).fallback(nothing_here))
 }
@@ -92,7 +93,9 @@ fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
 fn cors(origins: &[String]) -> Result<CorsLayer> {
     let origins: Vec<HeaderValue> = origins
         .iter()
-        .map(|origin| HeaderValue::from_str(origin).map_err(|_| Error::field("server.cors_origins", format!("`{origin}` is not an origin"))))
+        .map(|origin| {
+            HeaderValue::from_str(origin).map_err(|_| Error::field("server.cors_origins", format!("`{origin}` is not an origin")))
+        })
         .collect::<Result<_>>()?;
     let headers = ["authorization", "content-type", "x-grpc-web", "x-user-agent", "grpc-timeout", "traceparent"];
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-trace-id"];

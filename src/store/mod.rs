@@ -31,9 +31,9 @@ use sea_orm::{
 
 use crate::domain::{Error, Result};
 
-pub(crate) use requests::REMEMBERED;
 #[cfg(test)]
 pub(crate) use connect::{scratch, writer};
+pub(crate) use requests::REMEMBERED;
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

@@ -13,16 +13,45 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("telemetry", &["metrics"], &["serde", "tracing", "tracing_subscriber"]),
     ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "zstd"]),
     ("layout", &["domain"], &[]),
-    ("rpc", &["domain", "proto"], &["axum", "base64", "http", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tonic", "tonic_types", "tower"]),
+    (
+        "rpc",
+        &["domain", "proto"],
+        &[
+            "axum",
+            "base64",
+            "http",
+            "prost",
+            "prost_reflect",
+            "prost_types",
+            "serde_json",
+            "sha2",
+            "tokio",
+            "tonic",
+            "tonic_types",
+            "tower",
+        ],
+    ),
     ("queue", &["domain", "journal", "metrics", "settings", "store"], &["sea_orm", "serde", "serde_json", "tokio", "zstd"]),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
     ("settings", &["domain", "store"], &["tokio"]),
     ("prompt", &["domain"], &["minijinja", "serde_json", "sha2"]),
     ("agent", &["domain"], &["serde", "serde_json", "sha2"]),
     ("secrets", &["domain"], &["chacha20poly1305", "getrandom", "hex", "zeroize"]),
-    ("access", &["domain", "metrics", "proto", "rpc", "store"], &["getrandom", "http", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"]),
-    ("intake", &["domain", "metrics", "queue", "secrets", "store"], &["base64", "cel", "hex", "hmac", "jiff", "serde_json", "sha1", "sha2", "subtle", "tokio", "zeroize", "zstd"]),
-    ("runner", &["agent", "domain", "journal", "metrics", "prompt", "queue", "settings"], &["hex", "nix", "process_wrap", "serde", "serde_json", "sha2", "tokio", "zstd"]),
+    (
+        "access",
+        &["domain", "metrics", "proto", "rpc", "store"],
+        &["getrandom", "http", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"],
+    ),
+    (
+        "intake",
+        &["domain", "metrics", "queue", "secrets", "store"],
+        &["base64", "cel", "hex", "hmac", "jiff", "serde_json", "sha1", "sha2", "subtle", "tokio", "zeroize", "zstd"],
+    ),
+    (
+        "runner",
+        &["agent", "domain", "journal", "metrics", "prompt", "queue", "settings"],
+        &["hex", "nix", "process_wrap", "serde", "serde_json", "sha2", "tokio", "zstd"],
+    ),
     ("upkeep", &["domain", "metrics", "queue", "settings", "store"], &["jiff", "tokio"]),
     (
         "services",
@@ -33,16 +62,96 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "server",
         &["access", "domain", "gateway", "metrics", "proto", "rpc", "services", "store"],
-        &["axum", "http", "metrics_exporter_prometheus", "rustls", "rustls_pki_types", "serde", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "tonic_web", "tower", "tower_http"],
+        &[
+            "axum",
+            "http",
+            "metrics_exporter_prometheus",
+            "rustls",
+            "rustls_pki_types",
+            "serde",
+            "tokio",
+            "tokio_rustls",
+            "tokio_stream",
+            "tonic",
+            "tonic_health",
+            "tonic_reflection",
+            "tonic_types",
+            "tonic_web",
+            "tower",
+            "tower_http",
+        ],
     ),
-    ("cli", &["proto"], &["anstyle", "base64", "clap", "hex", "hmac", "jiff", "prost", "prost_reflect", "prost_types", "serde_json", "sha2", "tokio", "tokio_stream", "tonic", "tonic_types", "rustls_pki_types", "nix", "axum", "http"]),
+    (
+        "cli",
+        &["proto"],
+        &[
+            "anstyle",
+            "base64",
+            "clap",
+            "hex",
+            "hmac",
+            "jiff",
+            "prost",
+            "prost_reflect",
+            "prost_types",
+            "serde_json",
+            "sha2",
+            "tokio",
+            "tokio_stream",
+            "tonic",
+            "tonic_types",
+            "rustls_pki_types",
+            "nix",
+            "axum",
+            "http",
+        ],
+    ),
 ];
 const FREE: &[&str] = &["bytes", "futures", "std", "core", "crate", "self", "super", "thiserror", "tokio_util", "tracing", "uuid"];
 const ALL_CRATES: &[&str] = &[
-    "anstyle", "axum", "base64", "cel", "chacha20poly1305", "clap", "getrandom", "hex", "hmac", "http", "jiff", "metrics", "metrics_exporter_prometheus",
-    "migration", "minijinja", "nix", "process_wrap", "prost", "prost_reflect", "prost_types", "rustls", "rustls_pki_types", "sea_orm", "serde", "serde_json",
-    "sha1", "sha2", "sqlx", "subtle", "tar", "tokio", "tokio_rustls", "tokio_stream", "tonic", "tonic_health", "tonic_reflection", "tonic_types", "tonic_web",
-    "tower", "tower_http", "tracing_subscriber", "zeroize", "zstd",
+    "anstyle",
+    "axum",
+    "base64",
+    "cel",
+    "chacha20poly1305",
+    "clap",
+    "getrandom",
+    "hex",
+    "hmac",
+    "http",
+    "jiff",
+    "metrics",
+    "metrics_exporter_prometheus",
+    "migration",
+    "minijinja",
+    "nix",
+    "process_wrap",
+    "prost",
+    "prost_reflect",
+    "prost_types",
+    "rustls",
+    "rustls_pki_types",
+    "sea_orm",
+    "serde",
+    "serde_json",
+    "sha1",
+    "sha2",
+    "sqlx",
+    "subtle",
+    "tar",
+    "tokio",
+    "tokio_rustls",
+    "tokio_stream",
+    "tonic",
+    "tonic_health",
+    "tonic_reflection",
+    "tonic_types",
+    "tonic_web",
+    "tower",
+    "tower_http",
+    "tracing_subscriber",
+    "zeroize",
+    "zstd",
 ];
 /// Wiring, flags and the configuration may know everything.
 const WIRING: &[&str] = &["app", "config", "lib", "main", "operator"];
@@ -125,7 +234,8 @@ fn rooms_import_only_what_their_row_allows() {
         for name in ALL_CRATES {
             // A room may have a crate's name: without `use`, its paths look the same.
             let by_path = !rooms.contains(name);
-            let used = code.contains(&format!("use {name}::")) || by_path && code.lines().any(|line| path_roots(line, &format!("{name}::")).iter().next().is_some());
+            let used = code.contains(&format!("use {name}::"))
+                || by_path && code.lines().any(|line| path_roots(line, &format!("{name}::")).iter().next().is_some());
             if used && !FREE.contains(name) && !frameworks.contains(name) {
                 wrong.push(format!("{} uses `{name}`, which the row of `{room}` does not have", file.display()));
             }
@@ -160,7 +270,13 @@ fn every_file_says_what_it_is() {
 #[test]
 fn the_repository_speaks_of_the_product_alone() {
     let output = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git");
-    let words = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["DECIS", "IONS.md"].concat(), ["registry.npm", "js"].concat(), ["crates", ".io"].concat()];
+    let words = [
+        ["/wo", "rk/"].concat(),
+        ["/ro", "ot/"].concat(),
+        ["DECIS", "IONS.md"].concat(),
+        ["registry.npm", "js"].concat(),
+        ["crates", ".io"].concat(),
+    ];
     let mut wrong = Vec::new();
     for name in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(text) = fs::read_to_string(root().join(name)) else { continue };

@@ -31,7 +31,8 @@ async fn every_rpc_needs_a_key_and_errors_tell_all_they_may() {
     assert_eq!(refused.get_error_details().error_info().expect("info").reason, "KEY_MISSING");
 
     let mut client = Client::connect(&server).await;
-    let missing = client.runs.get_run(v1::GetRunRequest { run_id: "run_01h455vb4pex5vsknk084sn02q".to_owned() }).await.expect_err("no such run");
+    let missing =
+        client.runs.get_run(v1::GetRunRequest { run_id: "run_01h455vb4pex5vsknk084sn02q".to_owned() }).await.expect_err("no such run");
     let details = missing.get_error_details();
     let info = details.error_info().expect("info");
     assert_eq!((missing.code(), info.reason.as_str(), info.domain.as_str()), (tonic::Code::NotFound, "RESOURCE_NOT_FOUND", "reprise"));
@@ -53,7 +54,11 @@ async fn every_rpc_needs_a_key_and_errors_tell_all_they_may() {
         action: Some(v1::trigger::Action::Prompt(v1::PromptAction { template: "x".to_owned(), follow_up_template: None })),
         ..Default::default()
     };
-    let wrong = client.triggers.create_trigger(v1::CreateTriggerRequest { trigger: Some(expression), ..Default::default() }).await.expect_err("no CEL");
+    let wrong = client
+        .triggers
+        .create_trigger(v1::CreateTriggerRequest { trigger: Some(expression), ..Default::default() })
+        .await
+        .expect_err("no CEL");
     assert_eq!(wrong.get_error_details().error_info().expect("info").reason, "EXPRESSION_INVALID");
     let template = v1::Trigger {
         slug: "templates".to_owned(),
@@ -61,7 +66,11 @@ async fn every_rpc_needs_a_key_and_errors_tell_all_they_may() {
         action: Some(v1::trigger::Action::Prompt(v1::PromptAction { template: "{{ nothing.here }}".to_owned(), follow_up_template: None })),
         ..Default::default()
     };
-    let wrong = client.triggers.create_trigger(v1::CreateTriggerRequest { trigger: Some(template), ..Default::default() }).await.expect_err("no template");
+    let wrong = client
+        .triggers
+        .create_trigger(v1::CreateTriggerRequest { trigger: Some(template), ..Default::default() })
+        .await
+        .expect_err("no template");
     assert_eq!(wrong.get_error_details().error_info().expect("info").reason, "TEMPLATE_INVALID");
 }
 
@@ -75,11 +84,22 @@ async fn the_http_edge_answers_beside_grpc() {
     assert_eq!(request("GET", &format!("{}/metrics", server.url), &[], "").await.expect("answered").status, 401);
     let mut client = Client::connect(&server).await;
     let (url, secret) = client.github_trigger("reviews", |_| {}).await;
-    let answer = crate::support::hook::github(&url, &secret, "issue_comment", "d-1", &crate::support::hook::comment(1, "hello")).await.expect("answered");
+    let answer = crate::support::hook::github(&url, &secret, "issue_comment", "d-1", &crate::support::hook::comment(1, "hello"))
+        .await
+        .expect("answered");
     client.ended(&answer.run_id()).await;
     let metrics = request("GET", &format!("{}/metrics", server.url), &[("authorization", &key)], "").await.expect("answered");
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
-    for name in ["reprise_deliveries_total", "reprise_runs_total", "reprise_queued_runs", "reprise_spawn_seconds", "reprise_tokens_total", "reprise_cost_usd_total", "reprise_journal_lag_seconds", "reprise_database_seconds"] {
+    for name in [
+        "reprise_deliveries_total",
+        "reprise_runs_total",
+        "reprise_queued_runs",
+        "reprise_spawn_seconds",
+        "reprise_tokens_total",
+        "reprise_cost_usd_total",
+        "reprise_journal_lag_seconds",
+        "reprise_database_seconds",
+    ] {
         assert!(text.contains(name), "{name} is missing in:\n{text}");
     }
 
@@ -92,7 +112,11 @@ async fn the_http_edge_answers_beside_grpc() {
     let listed = v1::ListRunsResponse::decode(&answer.body[5..5 + length]).expect("decoded");
     assert_eq!(listed.runs.len(), 1);
     assert!(String::from_utf8_lossy(&answer.body[5 + length..]).contains("grpc-status:0"));
-    let preflight = [("origin", "https://evil.example"), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization,content-type,x-grpc-web")];
+    let preflight = [
+        ("origin", "https://evil.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type,x-grpc-web"),
+    ];
     let answer = request("OPTIONS", &rpc, &preflight, "").await.expect("answered");
     assert!(answer.headers.get("access-control-allow-origin").is_none(), "{answer:?}");
 }
@@ -101,7 +125,11 @@ async fn the_http_edge_answers_beside_grpc() {
 async fn listed_origins_may_call_and_read_the_status() {
     let server = Setup::fake().with("[server]\ncors_origins = [\"https://ops.example\"]").start();
     let rpc = format!("{}/reprise.v1.RunService/ListRuns", server.url);
-    let preflight = [("origin", "https://ops.example"), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization,content-type,x-grpc-web")];
+    let preflight = [
+        ("origin", "https://ops.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type,x-grpc-web"),
+    ];
     let answer = request("OPTIONS", &rpc, &preflight, "").await.expect("answered");
     assert_eq!(answer.headers.get("access-control-allow-origin").and_then(|v| v.to_str().ok()), Some("https://ops.example"));
     let key = format!("Bearer {KEY}");
@@ -129,12 +157,25 @@ async fn grpcurl_lists_describes_and_calls() {
     let server = Setup::fake().start();
     let Some((ok, services)) = grpcurl(&server, &["ADDR", "list"]) else { return };
     assert!(ok, "{services}");
-    for service in ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", "reprise.v1.TriggerService", "reprise.v1.RunService", "reprise.v1.SessionService", "reprise.v1.SettingsService", "reprise.v1.WebhookGatewayService"] {
+    for service in [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "reprise.v1.TriggerService",
+        "reprise.v1.RunService",
+        "reprise.v1.SessionService",
+        "reprise.v1.SettingsService",
+        "reprise.v1.WebhookGatewayService",
+    ] {
         assert!(services.contains(service), "{service} is missing in:\n{services}");
     }
     let (ok, text) = grpcurl(&server, &["ADDR", "describe", "reprise.v1.RunService"]).expect("grpcurl");
     assert!(ok && text.contains("//"), "comments reach callers:\n{text}");
-    let (ok, text) = grpcurl(&server, &["-d", "{\"settings\":{\"sessions\":{\"cleanup_hour_local\":24}}}", "ADDR", "reprise.v1.SettingsService/UpdateSettings"]).expect("grpcurl");
+    let (ok, text) = grpcurl(
+        &server,
+        &["-d", "{\"settings\":{\"sessions\":{\"cleanup_hour_local\":24}}}", "ADDR", "reprise.v1.SettingsService/UpdateSettings"],
+    )
+    .expect("grpcurl");
     assert!(!ok && text.contains("InvalidArgument") && text.contains("FIELD_INVALID") && text.contains("allowed is 0 to 23"), "{text}");
     let (ok, text) = grpcurl(&server, &["ADDR", "grpc.health.v1.Health/Check"]).expect("grpcurl");
     assert!(ok && text.contains("SERVING"), "{text}");
@@ -160,8 +201,16 @@ async fn tls_serves_both_http_versions() {
             .expect("curl runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("200 {shown}"));
     }
-    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(made.cert.pem())).domain_name("localhost");
-    let channel = tonic::transport::Endpoint::from_shared(server.url.clone()).expect("a url").tls_config(tls).expect("tls").connect().await.expect("connected");
+    let tls = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(made.cert.pem()))
+        .domain_name("localhost");
+    let channel = tonic::transport::Endpoint::from_shared(server.url.clone())
+        .expect("a url")
+        .tls_config(tls)
+        .expect("tls")
+        .connect()
+        .await
+        .expect("connected");
     let mut client = v1::run_service_client::RunServiceClient::with_interceptor(channel, crate::support::client::Keyed);
     client.list_runs(v1::ListRunsRequest::default()).await.expect("listed over TLS");
 }

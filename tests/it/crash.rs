@@ -32,7 +32,9 @@ fn of_this_server(server: &Server) -> usize {
     let here = server.dir().to_string_lossy().into_owned();
     marked_processes()
         .iter()
-        .filter(|pid| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&here)))
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&here))
+        })
         .count()
 }
 
@@ -77,7 +79,13 @@ async fn a_killed_server_leaves_no_process_and_its_run_goes_on() {
 }
 
 /// Sends every event of a thread in order, again and again until each is acked; gives the run ids by delivery id.
-async fn send_thread(thread: u32, events: u32, target: Arc<Mutex<String>>, path: String, secret: String) -> BTreeMap<String, BTreeSet<String>> {
+async fn send_thread(
+    thread: u32,
+    events: u32,
+    target: Arc<Mutex<String>>,
+    path: String,
+    secret: String,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut acked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in 0..events {
         let delivery = format!("{thread}-{event}");
@@ -111,7 +119,8 @@ async fn twenty_kills_under_load_lose_nothing_and_double_nothing() {
     let path = url[url.find("/hooks").expect("a path")..].to_owned();
     let target = Arc::new(Mutex::new(server.url.clone()));
     let sending = Arc::new(AtomicBool::new(true));
-    let senders: Vec<_> = (0..20).map(|thread| tokio::spawn(send_thread(thread, 10, Arc::clone(&target), path.clone(), secret.clone()))).collect();
+    let senders: Vec<_> =
+        (0..20).map(|thread| tokio::spawn(send_thread(thread, 10, Arc::clone(&target), path.clone(), secret.clone()))).collect();
 
     let mut kills = 0;
     while kills < 20 {

@@ -75,14 +75,20 @@ async fn a_cancelled_run_ends_at_once_and_its_conversation_stays() {
     assert_eq!(run(&mut client, &url, &secret, "d-1", "first").await.state(), v1::RunState::Succeeded);
     let answer = hook::github(&url, &secret, "issue_comment", "d-2", &hook::comment(412, "[[sleep: 60]]")).await.expect("answered");
     let waiting = hook::github(&url, &secret, "issue_comment", "d-3", &hook::comment(412, "behind it")).await.expect("answered");
-    let queued = hook::github(&url, &secret, "issue_comment", "d-4", &hook::comment(412, "cancelled while queued")).await.expect("answered");
-    let cancelled = client.runs.cancel_run(v1::CancelRunRequest { run_id: queued.run_id(), ..Default::default() }).await.expect("cancelled");
+    let queued =
+        hook::github(&url, &secret, "issue_comment", "d-4", &hook::comment(412, "cancelled while queued")).await.expect("answered");
+    let cancelled =
+        client.runs.cancel_run(v1::CancelRunRequest { run_id: queued.run_id(), ..Default::default() }).await.expect("cancelled");
     assert_eq!(cancelled.into_inner().run.expect("a run").state(), v1::RunState::Cancelled, "a queued run is cancelled at once");
     while client.run(&answer.run_id()).await.state() != v1::RunState::Running {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for _ in 0..2 {
-        client.runs.cancel_run(v1::CancelRunRequest { run_id: answer.run_id(), reason: "enough".to_owned() }).await.expect("accepted twice");
+        client
+            .runs
+            .cancel_run(v1::CancelRunRequest { run_id: answer.run_id(), reason: "enough".to_owned() })
+            .await
+            .expect("accepted twice");
     }
     assert_eq!(client.ended(&answer.run_id()).await.state(), v1::RunState::Cancelled);
     let next = client.ended(&waiting.run_id()).await;
@@ -133,14 +139,18 @@ async fn large_and_broken_output_is_kept_in_order_and_bounded() {
     // The double bills each line.
     let no_limit = |trigger: &mut v1::Trigger| trigger.run_limits = Some(v1::RunLimits { max_cost_usd: Some(0.0), ..Default::default() });
     let (server, mut client, url, secret) = world(Setup::fake(), no_limit).await;
-    for (n, directive) in ["[[lines: 5000]]", "[[longline: 40000000]]", "[[badutf8]]", "[[stderr: careful]]", "[[toolcall]]"].iter().enumerate() {
-        let answer = hook::github(&url, &secret, "issue_comment", &format!("d-{n}"), &hook::comment(412, directive)).await.expect("answered");
+    for (n, directive) in
+        ["[[lines: 5000]]", "[[longline: 40000000]]", "[[badutf8]]", "[[stderr: careful]]", "[[toolcall]]"].iter().enumerate()
+    {
+        let answer =
+            hook::github(&url, &secret, "issue_comment", &format!("d-{n}"), &hook::comment(412, directive)).await.expect("answered");
         let (entries, run) = client.watch(&answer.run_id()).await;
         assert_eq!(run.state(), v1::RunState::Succeeded, "{directive}: {:?}", run.failure);
         let sequences: Vec<i32> = entries.iter().map(|entry| entry.sequence).collect();
         assert_eq!(sequences, (1..=run.last_sequence).collect::<Vec<_>>(), "{directive}");
     }
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("status");
-    let rss_kb: u64 = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok()).expect("a figure");
+    let rss_kb: u64 =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok()).expect("a figure");
     assert!(rss_kb < 250_000, "peak of {rss_kb} kB");
 }

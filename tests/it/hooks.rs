@@ -14,7 +14,13 @@ async fn world() -> (Server, Client, String, String) {
 }
 
 async fn deliveries(client: &mut Client) -> Vec<v1::Delivery> {
-    client.triggers.list_deliveries(v1::ListDeliveriesRequest { page_size: 100, ..Default::default() }).await.expect("listed").into_inner().deliveries
+    client
+        .triggers
+        .list_deliveries(v1::ListDeliveriesRequest { page_size: 100, ..Default::default() })
+        .await
+        .expect("listed")
+        .into_inner()
+        .deliveries
 }
 
 async fn post(url: &str, secret: &str, content_type: &str, body: &[u8]) -> hook::Answer {
@@ -74,9 +80,21 @@ async fn a_stranger_learns_nothing() {
     let token = url.rsplit('/').next().expect("a token").to_owned();
     let other_token = format!("{}/hooks/reviews/{}", server.url, "0".repeat(token.len()));
     let unknown = format!("{}/hooks/nobody/{token}", server.url);
-    let with = |signature: &str| vec![("content-type".to_owned(), "application/json".to_owned()), ("x-github-event".to_owned(), "issue_comment".to_owned()), ("x-hub-signature-256".to_owned(), signature.to_owned())];
+    let with = |signature: &str| {
+        vec![
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("x-github-event".to_owned(), "issue_comment".to_owned()),
+            ("x-hub-signature-256".to_owned(), signature.to_owned()),
+        ]
+    };
     let mut answers = Vec::new();
-    for (target, headers) in [(&url, with(&bad)), (&url, with("sha256=zz")), (&other_token, with(&good)), (&unknown, with(&good)), (&url, vec![("content-type".to_owned(), "application/json".to_owned())])] {
+    for (target, headers) in [
+        (&url, with(&bad)),
+        (&url, with("sha256=zz")),
+        (&other_token, with(&good)),
+        (&unknown, with(&good)),
+        (&url, vec![("content-type".to_owned(), "application/json".to_owned())]),
+    ] {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let answer = request("POST", target, &headers, body.clone()).await.expect("answered");
         assert_eq!(answer.status, 401);
@@ -97,7 +115,11 @@ async fn loops_and_repeats_start_nothing() {
     let (_server, mut client, url, secret) = world().await;
     let update = v1::Trigger {
         id: "reviews".to_owned(),
-        author_rule: Some(v1::AuthorRule { own_identities: vec!["acme-bot".to_owned()], allowed_bots: vec!["renovate[bot]".to_owned()], ..Default::default() }),
+        author_rule: Some(v1::AuthorRule {
+            own_identities: vec!["acme-bot".to_owned()],
+            allowed_bots: vec!["renovate[bot]".to_owned()],
+            ..Default::default()
+        }),
         filter_expression: Some("event.kind == 'issue_comment' && payload.action == 'created'".to_owned()),
         ..Default::default()
     };
@@ -121,12 +143,15 @@ async fn loops_and_repeats_start_nothing() {
         let answer = hook::github(&url, &secret, "issue_comment", delivery, &payload).await.expect("answered");
         assert_eq!((answer.status, answer.outcome().as_str()), (200, outcome), "{delivery}: {answer:?}");
     }
-    let ping = hook::github(&url, &secret, "ping", "ping-1", &serde_json::json!({"zen": "Keep it logically awesome.", "hook_id": 1})).await.expect("answered");
+    let ping = hook::github(&url, &secret, "ping", "ping-1", &serde_json::json!({"zen": "Keep it logically awesome.", "hook_id": 1}))
+        .await
+        .expect("answered");
     assert_eq!((ping.status, ping.outcome().as_str()), (200, "handshake"));
     // A rule that fails on a payload keeps the delivery, with the reason.
     let answer = hook::github(&url, &secret, "push", "push-1", &serde_json::json!({"repository": {"full_name": "acme/shop"}, "ref": "refs/heads/main", "sender": {"login": "maria", "type": "User"}})).await.expect("answered");
     assert_eq!((answer.status, answer.outcome().as_str()), (200, "filtered"), "short-circuit: {answer:?}");
-    let update = v1::Trigger { id: "reviews".to_owned(), filter_expression: Some("payload.nothing.here == 1".to_owned()), ..Default::default() };
+    let update =
+        v1::Trigger { id: "reviews".to_owned(), filter_expression: Some("payload.nothing.here == 1".to_owned()), ..Default::default() };
     client.triggers.update_trigger(v1::UpdateTriggerRequest { trigger: Some(update), ..Default::default() }).await.expect("updated");
     let answer = hook::github(&url, &secret, "issue_comment", "fails", &hook::comment(7, "x")).await.expect("answered");
     assert_eq!((answer.status, answer.outcome().as_str()), (200, "rejected"));
@@ -160,7 +185,11 @@ async fn both_content_types_of_github_work_and_a_rotated_secret_overlaps() {
     }
     let third = client.triggers.rotate_trigger_secret(rotate).await.expect_err("two are active");
     assert_eq!(third.code(), tonic::Code::FailedPrecondition);
-    let end = v1::RotateTriggerSecretRequest { trigger_id: "reviews".to_owned(), overlap: Some(prost_types::Duration::default()), ..Default::default() };
+    let end = v1::RotateTriggerSecretRequest {
+        trigger_id: "reviews".to_owned(),
+        overlap: Some(prost_types::Duration::default()),
+        ..Default::default()
+    };
     let last = client.triggers.rotate_trigger_secret(end).await.expect("rotated").into_inner().secret;
     for (n, (secret, status)) in [(&secret, 401), (&new, 401), (&last, 200)].into_iter().enumerate() {
         let answer = hook::github(&url, secret, "issue_comment", &format!("last-{n}"), &hook::comment(9, "x")).await.expect("answered");
@@ -174,7 +203,11 @@ async fn linear_clickup_standard_and_generic_senders_work() {
     let mut client = Client::connect(&server).await;
     let action = || Some(v1::trigger::Action::Prompt(v1::PromptAction { template: "Look into it.".to_owned(), follow_up_template: None }));
     let mut made = Vec::new();
-    for (slug, source, secret) in [("linear", v1::Source::Linear, "lin_wh_0123456789"), ("clickup", v1::Source::Clickup, "CLICKUPSECRET0123"), ("generic", v1::Source::GenericHmac, "generic-secret")] {
+    for (slug, source, secret) in [
+        ("linear", v1::Source::Linear, "lin_wh_0123456789"),
+        ("clickup", v1::Source::Clickup, "CLICKUPSECRET0123"),
+        ("generic", v1::Source::GenericHmac, "generic-secret"),
+    ] {
         let trigger = v1::Trigger {
             slug: slug.to_owned(),
             source: source.into(),
@@ -206,7 +239,19 @@ async fn linear_clickup_standard_and_generic_senders_work() {
         let again = request("POST", url, &headers, body).await.expect("answered");
         assert_eq!(again.outcome(), "duplicate", "{url}: the same delivery again");
     }
-    let keys: Vec<String> = client.sessions.list_sessions(v1::ListSessionsRequest::default()).await.expect("listed").into_inner().sessions.into_iter().map(|session| session.thread_key).collect();
+    let keys: Vec<String> = client
+        .sessions
+        .list_sessions(v1::ListSessionsRequest::default())
+        .await
+        .expect("listed")
+        .into_inner()
+        .sessions
+        .into_iter()
+        .map(|session| session.thread_key)
+        .collect();
     assert_eq!(keys.len(), 3, "{keys:?}");
-    assert!(keys.iter().any(|key| key.contains("issue-1")) && keys.iter().any(|key| key.contains("abc")) && keys.contains(&"42".to_owned()), "{keys:?}");
+    assert!(
+        keys.iter().any(|key| key.contains("issue-1")) && keys.iter().any(|key| key.contains("abc")) && keys.contains(&"42".to_owned()),
+        "{keys:?}"
+    );
 }

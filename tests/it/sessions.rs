@@ -25,7 +25,9 @@ impl World {
 
     async fn comment(&mut self, number: i64, text: &str) -> v1::Run {
         self.sent += 1;
-        let answer = hook::github(&self.url, &self.secret, "issue_comment", &format!("d-{}", self.sent), &hook::comment(number, text)).await.expect("answered");
+        let answer = hook::github(&self.url, &self.secret, "issue_comment", &format!("d-{}", self.sent), &hook::comment(number, text))
+            .await
+            .expect("answered");
         self.client.ended(&answer.run_id()).await
     }
 
@@ -67,10 +69,16 @@ async fn clean_up_deletes_only_what_is_past_the_threshold_and_a_stale_session_is
     }
     let old = world.session(1).await;
     // Eight days, in microseconds.
-    world.server.sql("UPDATE sessions SET last_use_time = last_use_time - 691200000000 WHERE thread_key IN ('acme/shop#1', 'acme/shop#2')").await;
+    world
+        .server
+        .sql("UPDATE sessions SET last_use_time = last_use_time - 691200000000 WHERE thread_key IN ('acme/shop#1', 'acme/shop#2')")
+        .await;
     let storage = world.client.sessions.get_session_storage(v1::GetSessionStorageRequest::default()).await.expect("measured").into_inner();
     assert_eq!((storage.session_count, storage.stale_session_count), (3, 2));
-    assert!(storage.transcript_raw_bytes > 0 && storage.transcript_bytes > 0 && storage.database_bytes > 0 && storage.agent_files_bytes > 0, "{storage:?}");
+    assert!(
+        storage.transcript_raw_bytes > 0 && storage.transcript_bytes > 0 && storage.database_bytes > 0 && storage.agent_files_bytes > 0,
+        "{storage:?}"
+    );
     assert!(world.session(1).await.stale);
 
     // Stale counts at once, before any clean-up has run.
@@ -78,13 +86,15 @@ async fn clean_up_deletes_only_what_is_past_the_threshold_and_a_stale_session_is
     assert_eq!(run.lineage(), v1::Lineage::Renewed);
     assert_ne!(world.session(1).await.agent_session_id, old.agent_session_id);
 
-    let cleaned = world.client.sessions.clean_up_stale_sessions(v1::CleanUpStaleSessionsRequest::default()).await.expect("cleaned").into_inner();
+    let cleaned =
+        world.client.sessions.clean_up_stale_sessions(v1::CleanUpStaleSessionsRequest::default()).await.expect("cleaned").into_inner();
     assert_eq!((cleaned.deleted_count, cleaned.remaining_count), (1, 0), "{cleaned:?}");
     let left = world.client.sessions.list_sessions(v1::ListSessionsRequest::default()).await.expect("listed").into_inner().sessions;
     let mut keys: Vec<&str> = left.iter().map(|session| session.thread_key.as_str()).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["acme/shop#1", "acme/shop#3"]);
-    let older = v1::CleanUpStaleSessionsRequest { older_than: Some(prost_types::Duration { seconds: 3600, nanos: 0 }), ..Default::default() };
+    let older =
+        v1::CleanUpStaleSessionsRequest { older_than: Some(prost_types::Duration { seconds: 3600, nanos: 0 }), ..Default::default() };
     assert_eq!(world.client.sessions.clean_up_stale_sessions(older).await.expect("cleaned").into_inner().deleted_count, 0);
 }
 
@@ -114,7 +124,10 @@ async fn settings_keep_their_ranges_their_etag_and_their_word() {
     let mut world = World::new().await;
     let now = world.client.settings.get_settings(v1::GetSettingsRequest {}).await.expect("got").into_inner();
     assert!(now.rules.iter().any(|rule| rule.path.ends_with("auto_cleanup_days") && rule.min == Some(1.0) && rule.max == Some(365.0)));
-    let hour = |hour| v1::Settings { sessions: Some(v1::SessionSettings { cleanup_hour_local: Some(hour), ..Default::default() }), ..Default::default() };
+    let hour = |hour| v1::Settings {
+        sessions: Some(v1::SessionSettings { cleanup_hour_local: Some(hour), ..Default::default() }),
+        ..Default::default()
+    };
     let refused = settings(&mut world.client, hour(24)).await.expect_err("out of range");
     assert_eq!(refused.message(), "`settings.sessions.cleanup_hour_local` is 24; allowed is 0 to 23");
     let zero = settings(&mut world.client, hour(0)).await.expect("hour 0 can be set");
@@ -122,14 +135,26 @@ async fn settings_keep_their_ranges_their_etag_and_their_word() {
     assert_eq!((sessions.cleanup_hour_local(), sessions.auto_cleanup_days()), (0, 7), "only what is present is written");
     let stale_etag = v1::Settings { etag: now.settings.expect("settings").etag, ..hour(5) };
     assert_eq!(settings(&mut world.client, stale_etag).await.expect_err("changed meanwhile").code(), tonic::Code::Aborted);
-    let zone = v1::Settings { sessions: Some(v1::SessionSettings { time_zone: Some("Mars/Olympus".to_owned()), ..Default::default() }), ..Default::default() };
+    let zone = v1::Settings {
+        sessions: Some(v1::SessionSettings { time_zone: Some("Mars/Olympus".to_owned()), ..Default::default() }),
+        ..Default::default()
+    };
     assert_eq!(settings(&mut world.client, zone).await.expect_err("no such zone").code(), tonic::Code::InvalidArgument);
 
     // A new trigger takes the default.
-    let on = v1::Settings { sessions: Some(v1::SessionSettings { default_resume_for_new_triggers: Some(true), ..Default::default() }), ..Default::default() };
+    let on = v1::Settings {
+        sessions: Some(v1::SessionSettings { default_resume_for_new_triggers: Some(true), ..Default::default() }),
+        ..Default::default()
+    };
     settings(&mut world.client, on).await.expect("set");
     world.client.github_trigger("takes-default", |trigger| trigger.resume_sessions = None).await;
-    let got = world.client.triggers.get_trigger(v1::GetTriggerRequest { trigger_id: "takes-default".to_owned() }).await.expect("got").into_inner();
+    let got = world
+        .client
+        .triggers
+        .get_trigger(v1::GetTriggerRequest { trigger_id: "takes-default".to_owned() })
+        .await
+        .expect("got")
+        .into_inner();
     assert!(got.trigger.expect("a trigger").resume_sessions());
 }
 
@@ -187,7 +212,10 @@ async fn a_changed_profile_or_workspace_ends_conversations_and_says_how_many() {
     let harmless = client.triggers.update_trigger(change(None, "Reviews")).await.expect("updated").into_inner();
     assert_eq!(harmless.restarted_session_count, 0);
     let unknown = v1::AgentOptions { profile: Some("nobody".to_owned()), ..Default::default() };
-    assert_eq!(client.triggers.update_trigger(change(Some(unknown), "x")).await.expect_err("no such profile").code(), tonic::Code::InvalidArgument);
+    assert_eq!(
+        client.triggers.update_trigger(change(Some(unknown), "x")).await.expect_err("no such profile").code(),
+        tonic::Code::InvalidArgument
+    );
     let other = v1::AgentOptions { profile: Some("reader".to_owned()), ..Default::default() };
     let ends = client.triggers.update_trigger(change(Some(other), "Reviews")).await.expect("updated").into_inner();
     assert_eq!(ends.restarted_session_count, 1);
@@ -201,7 +229,8 @@ async fn a_changed_profile_or_workspace_ends_conversations_and_says_how_many() {
 async fn deleting_a_trigger_takes_its_sessions_and_keeps_its_history() {
     let mut world = World::new().await;
     let run = world.comment(1, "hello").await;
-    let busy = hook::github(&world.url, &world.secret, "issue_comment", "busy", &hook::comment(2, "[[sleep: 30]]")).await.expect("answered");
+    let busy =
+        hook::github(&world.url, &world.secret, "issue_comment", "busy", &hook::comment(2, "[[sleep: 30]]")).await.expect("answered");
     let delete = |force| v1::DeleteTriggerRequest { trigger_id: "reviews".to_owned(), force, ..Default::default() };
     let refused = world.client.triggers.delete_trigger(delete(false)).await.expect_err("it has a run");
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);

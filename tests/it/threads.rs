@@ -51,9 +51,11 @@ async fn all_done(client: &mut Client, expected: usize) {
 async fn two_hundred_webhooks_over_twenty_threads_keep_order_and_never_overlap() {
     let server = Setup::fake().start();
     let mut client = Client::connect(&server).await;
-    let (url, secret) = client.github_trigger("load", |trigger| {
-        trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() });
-    }).await;
+    let (url, secret) = client
+        .github_trigger("load", |trigger| {
+            trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() });
+        })
+        .await;
     // Each thread's sender sends in order, all threads at once, each delivery twice.
     let senders: Vec<_> = (0..20_u32)
         .map(|thread| {
@@ -62,7 +64,8 @@ async fn two_hundred_webhooks_over_twenty_threads_keep_order_and_never_overlap()
                 for event in 0..10_u32 {
                     let payload = hook::comment(i64::from(thread), &format!("event {event} of thread {thread}"));
                     for _ in 0..2 {
-                        let answer = hook::github(&url, &secret, "issue_comment", &format!("{thread}-{event}"), &payload).await.expect("answered");
+                        let answer =
+                            hook::github(&url, &secret, "issue_comment", &format!("{thread}-{event}"), &payload).await.expect("answered");
                         assert_eq!(answer.status, 200);
                     }
                 }
@@ -149,7 +152,8 @@ async fn caps_hold_and_a_busy_trigger_starves_nobody() {
     all_done(&mut client, 61).await;
     let spawns = spawns(&server.journal_path());
     for spawn in &spawns {
-        let alive = spawns.iter().filter(|other| other.start_us <= spawn.start_us && other.end_us.unwrap_or(i64::MAX) > spawn.start_us).count();
+        let alive =
+            spawns.iter().filter(|other| other.start_us <= spawn.start_us && other.end_us.unwrap_or(i64::MAX) > spawn.start_us).count();
         assert!(alive <= 4, "{alive} processes at once, 4 are allowed");
     }
 }

@@ -32,7 +32,8 @@ async fn sequences(client: &mut Client, request: v1::WatchRunRequest) -> Vec<i32
 #[tokio::test(flavor = "multi_thread")]
 async fn from_any_sequence_and_at_any_time_the_journal_is_gapless_and_ends_with_the_outcome() {
     let (_server, mut client, url, secret) = world().await;
-    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 3000]] [[sleep: 1]]")).await.expect("answered");
+    let answer =
+        hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 3000]] [[sleep: 1]]")).await.expect("answered");
     let readers: Vec<_> = (0..20)
         .map(|n| {
             let (mut client, run_id) = (client.clone(), answer.run_id());
@@ -50,9 +51,14 @@ async fn from_any_sequence_and_at_any_time_the_journal_is_gapless_and_ends_with_
         let (after, seen) = reader.await.expect("read");
         assert_eq!(seen, (after + 1..=end).collect::<Vec<_>>());
     }
-    let tail = v1::WatchRunRequest { run_id: answer.run_id(), position: Some(v1::watch_run_request::Position::Tail(5)), ..Default::default() };
+    let tail =
+        v1::WatchRunRequest { run_id: answer.run_id(), position: Some(v1::watch_run_request::Position::Tail(5)), ..Default::default() };
     assert_eq!(sequences(&mut client, tail).await, (end - 4..=end).collect::<Vec<_>>());
-    let beyond = v1::WatchRunRequest { run_id: answer.run_id(), position: Some(v1::watch_run_request::Position::AfterSequence(end + 1)), ..Default::default() };
+    let beyond = v1::WatchRunRequest {
+        run_id: answer.run_id(),
+        position: Some(v1::watch_run_request::Position::AfterSequence(end + 1)),
+        ..Default::default()
+    };
     let refused = client.runs.watch_run(beyond).await.expect_err("beyond the end");
     assert_eq!(refused.code(), tonic::Code::OutOfRange);
 }
@@ -60,7 +66,8 @@ async fn from_any_sequence_and_at_any_time_the_journal_is_gapless_and_ends_with_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_stream_goes_on_at_its_sequence_with_nothing_twice() {
     let (_server, mut client, url, secret) = world().await;
-    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 500]] [[sleep: 1]]")).await.expect("answered");
+    let answer =
+        hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 500]] [[sleep: 1]]")).await.expect("answered");
     let (mut after, mut seen) = (0, Vec::new());
     loop {
         let position = Some(v1::watch_run_request::Position::AfterSequence(after));
@@ -89,12 +96,14 @@ async fn a_cut_stream_goes_on_at_its_sequence_with_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_and_gone_readers_cost_the_run_nothing() {
-    let (_server, mut client, url, secret) = world().await;
-    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 20000]]")).await.expect("answered");
+    let (server, mut client, url, secret) = world().await;
+    // On a connection of their own: streams of one connection share its window.
+    let mut lazy = Client::connect(&server).await;
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 5000]]")).await.expect("answered");
     let mut slow = Vec::new();
     for n in 0..10 {
         let request = v1::WatchRunRequest { run_id: answer.run_id(), ..Default::default() };
-        let stream = client.runs.watch_run(request).await.expect("watched").into_inner();
+        let stream = lazy.runs.watch_run(request).await.expect("watched").into_inner();
         if n % 2 == 0 {
             // Never read from; the others are gone at once.
             slow.push(stream);
@@ -109,7 +118,8 @@ async fn slow_and_gone_readers_cost_the_run_nothing() {
 async fn a_stopping_server_tells_its_readers_and_the_run_goes_on_after() {
     let (mut server, mut client, url, secret) = world().await;
     let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[sleep: 3]]")).await.expect("answered");
-    let mut stream = client.runs.watch_run(v1::WatchRunRequest { run_id: answer.run_id(), ..Default::default() }).await.expect("watched").into_inner();
+    let mut stream =
+        client.runs.watch_run(v1::WatchRunRequest { run_id: answer.run_id(), ..Default::default() }).await.expect("watched").into_inner();
     stream.message().await.expect("the first message comes at once");
     let pid = server.pid();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).expect("told to stop");

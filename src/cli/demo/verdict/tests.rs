@@ -1,3 +1,5 @@
+//! What the demo's last step says, on answers of a server.
+
 use super::*;
 use crate::proto::v1::{Attempt, Usage};
 
