@@ -9,7 +9,9 @@ use super::claim::Started;
 use super::figures::settings;
 use super::transaction::Step;
 use super::{Assignment, EarlierAttempt, Lease, Queue, WorkedDelivery};
-use crate::domain::{CostBasis, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, UnixMicros, WorkerId};
+use crate::domain::{
+    CostBasis, DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, UnixMicros, WorkerId,
+};
 use crate::store::entity::{attempt, delivery, delivery_payload, run, run_delivery, session, trigger};
 use crate::store::payload::{manifest_from, word};
 use crate::store::rows::{delivery_of, payload_of, runs_of, session_of, triggers_of};
@@ -156,5 +158,13 @@ async fn deliveries(queue: &Queue, all: &[Assignment]) -> Result<HashMap<Uuid, V
 
 async fn payloads(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<HashMap<Uuid, DeliveryPayload>> {
     let rows = delivery_payload::Entity::find().filter(delivery_payload::Column::DeliveryId.is_in(ids)).all(db).await?;
-    rows.iter().map(|row| Ok((row.delivery_id, payload_of(row)?))).collect()
+    // A body that cannot be read must not hold the queue up: its run goes on without it.
+    let read = |row: &delivery_payload::Model| match payload_of(row) {
+        Ok(payload) => Some((row.delivery_id, payload)),
+        Err(error) => {
+            tracing::error!(delivery.id = %DeliveryId(row.delivery_id), %error, "stored body of delivery cannot be read");
+            None
+        }
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }

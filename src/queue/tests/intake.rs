@@ -200,6 +200,17 @@ on_every_database! {
         assert!(orders.values().all(|seqs| *seqs == (1..=10).collect::<Vec<i64>>()), "{orders:?}");
     }
 
+    async fn a_body_that_cannot_be_read_holds_nobody_up(bed: Bed) {
+        let trigger = bed.trigger(10).await;
+        let mut broken = delivery(trigger, "a");
+        broken.body_zstd = Some(vec![1, 2, 3]);
+        bed.accept(broken).await.expect("accepted");
+        bed.deliver(trigger, "b").await;
+        let claimed = bed.claim(5).await;
+        let bodies: BTreeSet<usize> = claimed.iter().map(|one| one.deliveries[0].payload.body.len()).collect();
+        assert_eq!(bodies, [0, 7].into());
+    }
+
     async fn a_trigger_that_is_gone_takes_nothing(bed: Bed) {
         let error = bed.accept(delivery(crate::domain::TriggerId::new(), "a")).await.expect_err("refused");
         assert_eq!(error.reason(), "RESOURCE_NOT_FOUND");
