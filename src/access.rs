@@ -64,8 +64,11 @@ type Digested = [u8; 32];
 pub struct Access {
     store: Arc<Store>,
     config: Config,
-    seen: Arc<Mutex<HashMap<Digested, (Instant, Option<Principal>)>>>,
+    seen: Arc<Mutex<Seen>>,
 }
+
+/// Whose each key is, and when that was looked up.
+type Seen = HashMap<Digested, (Instant, Option<Principal>)>;
 
 fn digest(key: &str) -> Digested {
     Sha256::digest(key.as_bytes()).into()
@@ -274,7 +277,7 @@ mod tests {
         let reset = Access::reset_admin(&store).await.expect("reset");
         let access = Access::start(store.clone(), config(None)).await.expect("started").0;
         assert!(passes(&access, &reset).await && !passes(&access, two).await);
-        let short = Access::start(store.clone(), config(Some("short"))).await.err().expect("refused");
+        let short = Access::start(store.clone(), config(Some("short"))).await.expect_err("refused");
         assert_eq!(short.reason(), "FIELD_INVALID");
     }
 

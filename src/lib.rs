@@ -6,6 +6,8 @@
 //!
 //! ARCHITECTURE.md is the map.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "a test waits for what it spawns"))]
+
 pub mod access;
 pub mod agent;
 pub mod app;

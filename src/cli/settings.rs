@@ -111,7 +111,7 @@ fn shown(value: Option<&Value>) -> String {
         Some(Value::String(text)) if text.is_empty() => "–".into(),
         // A duration in JSON is a number of seconds with an `s`.
         Some(Value::String(text)) => match text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok()) {
-            Some(seconds) if seconds < 10.0 && seconds >= 0.0 => format!("{seconds} s"),
+            Some(seconds) if (0.0..10.0).contains(&seconds) => format!("{seconds} s"),
             Some(seconds) if seconds >= 0.0 => span(std::time::Duration::from_secs_f64(seconds)),
             _ => plain(text),
         },

@@ -60,7 +60,7 @@ impl Desk {
     }
 
     async fn set(&self, column: run::Column, value: impl Into<sea_orm::Value>) {
-        let query = run::Entity::update_many().col_expr(column, Expr::val(value).into()).filter(run::Column::Id.eq(self.lease.run_id.0));
+        let query = run::Entity::update_many().col_expr(column, Expr::val(value)).filter(run::Column::Id.eq(self.lease.run_id.0));
         query.exec(writer(&self.store)).await.expect("stored");
     }
 

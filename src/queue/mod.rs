@@ -85,6 +85,7 @@ pub struct CleanedUp {
 
 impl Queue {
     /// A queue over `store`. The intake writer task runs until `stop`, and is owned by the returned handle.
+    #[expect(clippy::disallowed_methods, reason = "the caller owns the task by the handle it gets")]
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
         let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: Mutex::new(None) };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessSession};
 use tokio::io::AsyncWriteExt;
@@ -59,7 +59,8 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    #[cfg(test)]
+    pub(super) async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
         self.child.wait().await
     }
 }

@@ -44,7 +44,7 @@ pub(crate) async fn insert(store: &Store, id: ApiKeyId, display_name: &str, hash
 
 /// Notes when a key was used.
 pub(crate) async fn touch(store: &Store, id: ApiKeyId, now: UnixMicros) -> Result<()> {
-    Entity::update_many().col_expr(Column::LastUseTime, Expr::val(now.0).into()).filter(Column::Id.eq(id.0)).exec(store.write()).await?;
+    Entity::update_many().col_expr(Column::LastUseTime, Expr::val(now.0)).filter(Column::Id.eq(id.0)).exec(store.write()).await?;
     Ok(())
 }
 

@@ -250,7 +250,6 @@ fn known<T: FromStr>(text: &str) -> Option<T> {
 }
 
 impl<'a> Kind<'a> {
-    #[expect(clippy::too_many_lines, reason = "one arm per kind of entry")]
     fn of(kind: &'a EntryKind) -> Self {
         let name = |text: &'static str| Cow::Borrowed(text);
         let text = |text: &'a String| Cow::Borrowed(text.as_str());

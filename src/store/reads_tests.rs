@@ -137,7 +137,7 @@ async fn settings_are_checked_versioned_and_told() {
     // Another server on the same database changes them; ours sees it at the next change, and last write wins.
     let other = crate::settings::SettingsCache::load(store.clone()).await.expect("loaded");
     other.update(None, "y", set(7)).await.expect("changed");
-    assert_eq!(cache.update(None, "x", |s| Ok(s)).await.expect("changed").limits.max_concurrent_runs, 7);
+    assert_eq!(cache.update(None, "x", Ok).await.expect("changed").limits.max_concurrent_runs, 7);
     assert_eq!(crate::settings::SettingsCache::load(store.clone()).await.expect("loaded").get().version, 4);
 
     assert_eq!(store.last_cleanup_date().await.expect("read"), None);

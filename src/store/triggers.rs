@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, ExprTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::entity::{limit, trigger, trigger_secret};
@@ -141,7 +141,7 @@ impl Store {
         }
         for old in olds.iter().filter(|old| old.expire_time.is_none_or(|ends| ends > old_ends.0)) {
             trigger_secret::Entity::update_many()
-                .col_expr(trigger_secret::Column::ExpireTime, Expr::val(old_ends.0).into())
+                .col_expr(trigger_secret::Column::ExpireTime, Expr::val(old_ends.0))
                 .filter(trigger_secret::Column::Id.eq(old.id))
                 .exec(&tx)
                 .await?;
@@ -182,7 +182,7 @@ impl Store {
     pub(crate) async fn touch_secret(&self, secret: SecretId, now: UnixMicros) -> Result<()> {
         let tx = self.begin().await?;
         trigger_secret::Entity::update_many()
-            .col_expr(trigger_secret::Column::LastMatchTime, Expr::val(now.0).into())
+            .col_expr(trigger_secret::Column::LastMatchTime, Expr::val(now.0))
             .filter(trigger_secret::Column::Id.eq(secret.0))
             .exec(&tx)
             .await?;

@@ -1,5 +1,7 @@
 //! The integration tests: the real binary on a real socket, with a real database and real child processes.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
+
 mod architecture;
 mod contract;
 mod crash;

@@ -259,7 +259,8 @@ fn expressions_are_checked_when_a_trigger_is_saved() {
         assert!(ask(*source, |spec| spec.filter_expression = "has(payload.no) && payload.no.where > 1".into()).is_ok());
         assert!(ask(*source, |spec| spec.thread_key_expression = "payload.only.here".into()).is_ok(), "a sample may lack it");
     }
-    let cases: [(fn(&mut TriggerSpec), &str, &str); 5] = [
+    type Change = fn(&mut TriggerSpec);
+    let cases: [(Change, &str, &str); 5] = [
         (|spec| spec.filter_expression = "event.kind".into(), "trigger.filter_expression", "not true or false"),
         (|spec| spec.start_expression = "payload.issue.number + 1".into(), "trigger.start_expression", "not true or false"),
         (|spec| spec.thread_key_expression = "payload.issue".into(), "trigger.thread_key_expression", "not a string"),
