@@ -1,3 +1,5 @@
+//! A watched run across lost connections.
+
 use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;

@@ -1,4 +1,4 @@
-//! What the demo's last step says, on answers of a server.
+//! Each claim of the demo holds when all is well, and fails when its ground is taken away.
 
 use super::*;
 use crate::proto::v1::{Attempt, Usage};
