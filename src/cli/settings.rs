@@ -1,5 +1,7 @@
 //! `reprise settings …`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Value, json};
@@ -110,11 +112,14 @@ fn shown(value: Option<&Value>) -> String {
         None | Some(Value::Null) => "–".into(),
         Some(Value::String(text)) if text.is_empty() => "–".into(),
         // A duration in JSON is a number of seconds with an `s`.
-        Some(Value::String(text)) => match text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok()) {
-            Some(seconds) if (0.0..10.0).contains(&seconds) => format!("{seconds} s"),
-            Some(seconds) if seconds >= 0.0 => span(std::time::Duration::from_secs_f64(seconds)),
-            _ => plain(text),
-        },
+        Some(Value::String(text)) => {
+            let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok());
+            match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+                Some(time) if time < Duration::from_secs(10) => format!("{} s", time.as_secs_f64()),
+                Some(time) => span(time),
+                None => plain(text),
+            }
+        }
         Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string()),
         Some(other) => other.to_string(),
     }
@@ -243,6 +248,7 @@ mod tests {
         assert_eq!(shown(value_at(&values, "sessions.auto_cleanup_days")), "7");
         assert_eq!(shown(value_at(&values, "limits.max_queued_runs")), "–");
         assert_eq!(shown(Some(&json!(5.0))), "5");
+        assert_eq!((shown(Some(&json!("1s"))).as_str(), shown(Some(&json!("infs"))).as_str()), ("1 s", "infs"));
     }
 
     #[test]
