@@ -33,7 +33,7 @@ run: ## the server, with data in ./data
 	$(CARGO) run --release -- serve
 
 $(BUF): tests/tools/buf/package.json tests/tools/buf/package-lock.json
-	@mkdir -p $(TOOLS)/buf && cp tests/tools/buf/package*.json $(TOOLS)/buf/ && npm ci --prefix $(TOOLS)/buf --silent && touch $@
+	@mkdir -p $(TOOLS)/buf && cp tests/tools/buf/package*.json $(TOOLS)/buf/ && npm install --prefix $(TOOLS)/buf --no-save --silent && touch $@
 
 clean: ## build products and tools
 	rm -rf target $(TOOLS)

@@ -100,10 +100,10 @@ text_enum! {
     }
 }
 
-/// How a generic sender signs. Empty text fields take the default in brackets.
+/// How a generic sender signs. An empty text takes the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HmacProfile {
-    /// The header that carries the signature [`x-signature`].
+    /// The header that carries the signature; default `x-signature`.
     pub header: String,
     /// The hash.
     pub algorithm: HmacAlgorithm,
@@ -111,7 +111,7 @@ pub struct HmacProfile {
     pub encoding: HmacEncoding,
     /// What stands before the signature, such as `sha256=`; may be absent in a request.
     pub prefix: String,
-    /// What is signed, from `{body}`, `{timestamp}` and `{id}` [`{body}`].
+    /// What is signed, from `{body}`, `{timestamp}` and `{id}`; default `{body}`.
     pub signed_template: String,
     /// The header with the sender's Unix time in seconds; empty: none.
     pub timestamp_header: String,

@@ -9,7 +9,6 @@ use serde_json::Value;
 /// One process of the test double.
 #[derive(Debug, Clone)]
 pub(crate) struct Spawn {
-    pub(crate) pid: i64,
     pub(crate) start_us: i64,
     /// None: it was killed.
     pub(crate) end_us: Option<i64>,
@@ -43,7 +42,6 @@ pub(crate) fn spawns(journal: &Path) -> Vec<Spawn> {
             Some("start") => {
                 open.insert(pid, spawns.len());
                 spawns.push(Spawn {
-                    pid,
                     start_us: entry["time_us"].as_i64().unwrap_or_default(),
                     end_us: None,
                     session: entry["session"].as_str().unwrap_or_default().to_owned(),

@@ -30,14 +30,16 @@ impl Model {
             .stdout(Stdio::null())
             .spawn()
             .expect("the offline model starts");
+        let mut model = Self { child, url: String::new(), log };
         let begin = Instant::now();
-        loop {
-            if let Some(port) = fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse::<u16>().ok()) {
-                return Self { child, url: format!("http://127.0.0.1:{port}"), log };
-            }
+        while model.url.is_empty() {
             assert!(begin.elapsed() < Duration::from_secs(10), "the offline model was not ready in 10 s");
             std::thread::sleep(Duration::from_millis(5));
+            if let Some(port) = fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse::<u16>().ok()) {
+                model.url = format!("http://127.0.0.1:{port}");
+            }
         }
+        model
     }
 
     /// Every request it got, oldest first.
