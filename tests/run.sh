@@ -28,6 +28,10 @@ else
     skipped+=("grpcurl: no Go to build it with")
 fi
 
+if ! command -v jq >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq jq >/dev/null 2>&1 || true
+fi
+
 step "PostgreSQL"
 # shellcheck source=tests/postgres.sh
 . tests/postgres.sh
@@ -48,6 +52,12 @@ cargo test --workspace --quiet -- --test-threads="${REPRISE_TEST_THREADS:-2}"
 step "demo"
 if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then
     bash tests/demo.sh
+    step "README"
+    if command -v python3 >/dev/null && command -v jq >/dev/null && [ -x .tools/bin/grpcurl ]; then
+        bash tests/readme.sh
+    else
+        skipped+=("README examples: python3, jq or grpcurl is not installed")
+    fi
 else
     skipped+=("demo: it needs the real Claude Code")
 fi
