@@ -39,6 +39,7 @@ pub struct App {
     drain: Duration,
     runner: Runner,
     journal: Journal,
+    services: Services,
     serving: JoinHandle<Result<()>>,
     workers: Vec<JoinHandle<()>>,
     watchdog: watchdog::Watchdog,
@@ -135,7 +136,14 @@ impl App {
         let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
         let rooms = Rooms { store: Arc::clone(&store), queue, journal: journal.clone(), settings, intake, cipher, facts };
         let services = Services::new(rooms);
-        let router = server::router(server::Parts { config: config.server.clone(), services, gateway, access, store, stop: stop.clone() })?;
+        let router = server::router(server::Parts {
+            config: config.server.clone(),
+            services: services.clone(),
+            gateway,
+            access,
+            store,
+            stop: stop.clone(),
+        })?;
         write_address(&config.data_dir, &server.local_url())?;
         let serving = own(server.serve(router, stop.clone()));
         tracing::info!(worker.id = %worker, url = %public_url, runs.resumed = recovered.requeued.len(), "ready");
@@ -150,6 +158,7 @@ impl App {
             drain: Duration::from_secs(config.server.drain_timeout_seconds),
             runner,
             journal,
+            services,
             serving,
             workers: vec![intake_writer, upkeep, lookout],
             watchdog,
@@ -172,6 +181,7 @@ impl App {
         self.journal.close();
         let served =
             if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
+        self.services.finished().await;
         for worker in self.workers {
             let _stopped = worker.await;
         }

@@ -66,6 +66,7 @@ impl Upkeep {
             if retention_due <= Instant::now() {
                 retention_due = Instant::now() + RETENTION_EVERY;
                 logged("retention", self.retain(&stop).await);
+                logged("files of gone sessions", self.forget_gone().await);
             }
         }
     }
@@ -101,6 +102,22 @@ impl Upkeep {
             tokio::time::sleep(PAUSE).await;
         }
         tracing::info!(date = %date, sessions.deleted = deleted, freed_bytes, files.freed_bytes = files_bytes, "daily clean-up done");
+        Ok(())
+    }
+
+    /// Deletes the files of sessions that have no row any more: those of runs that retention took, and what a crash left.
+    async fn forget_gone(&self) -> Result<()> {
+        let named = |dir: &str| std::fs::read_dir(self.data_dir.join(dir)).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let mut found: Vec<SessionId> =
+            ["agent", "sessions"].into_iter().flat_map(named).filter_map(|name| name.to_str()?.parse().ok()).collect();
+        found.sort_unstable();
+        found.dedup();
+        let gone = self.store.gone_sessions(found).await?;
+        if !gone.is_empty() {
+            let (forget, data_dir, count) = (self.forget_files, self.data_dir.clone(), gone.len());
+            let freed = tokio::task::spawn_blocking(move || forget(&data_dir, &gone)).await.unwrap_or(0);
+            tracing::info!(sessions.count = count, files.freed_bytes = freed, "files of sessions that are gone are deleted");
+        }
         Ok(())
     }
 

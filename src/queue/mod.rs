@@ -27,7 +27,7 @@ mod triggers;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::{CustodyFile, Manifest};
@@ -54,7 +54,7 @@ struct Inner {
     work: Notify,
     /// Some run's end was asked for.
     cancels: Notify,
-    figures: Mutex<Option<figures::Figures>>,
+    figures: figures::Cache,
 }
 
 /// What a boot found of boots before it.
@@ -88,7 +88,7 @@ impl Queue {
     #[expect(clippy::disallowed_methods, reason = "the caller owns the task by the handle it gets")]
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
-        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: Mutex::new(None) };
+        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: figures::Cache::default() };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
         (queue, writer)

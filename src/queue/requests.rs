@@ -41,7 +41,7 @@ impl Queue {
     }
 
     async fn queued_one(&self) {
-        self.count_queued(1).await;
+        self.count_queued(1);
         self.hint_work();
     }
 }
@@ -150,7 +150,7 @@ fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) ->
 
 async fn enqueue(tx: &DatabaseTransaction, before: session::Model, run: run::Model, figures: &Figures) -> Step<Run> {
     let limits = &figures.settings.limits;
-    if figures.queued >= i64::from(limits.max_queued_runs) {
+    if figures.queued() >= i64::from(limits.max_queued_runs) {
         return Err(Error::QueueFull { scope: "server", limit: i64::from(limits.max_queued_runs) }.into());
     }
     if before.queued_count >= limits.max_queued_per_session {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::attempt::Attempt;
 use super::outcome::Verdict;
 use super::place::Place;
-use super::{custody, workspace};
+use super::{custody, forget_session, workspace};
 use crate::domain::{Error, Failure, NoticeCode, Result, RunWarning, SessionKind};
 use crate::metrics;
 use crate::queue::{Finish, Manifest, RunEnd};
@@ -46,6 +46,8 @@ impl Attempt {
             Verdict::Lost => ("lost", ""),
         };
         let began = self.crew.claimed;
+        let (session, data_dir) = (self.assignment.session.id, self.shared.setup.data_dir.clone());
+        let once = self.assignment.session.kind == SessionKind::Once;
         if let Err(error) = self.close(verdict, kept).await {
             match error {
                 Error::Fenced => tracing::warn!(run.id = %run, "the run is not this server's any more; what it did since is left out"),
@@ -54,6 +56,10 @@ impl Attempt {
         }
         if let Some(place) = &place {
             workspace::clean_tmp(&place.dirs);
+        }
+        // Nothing continues what a run of its own has done; one that failed may still be retried.
+        if once && matches!(state, "succeeded" | "cancelled") {
+            forget_session(&data_dir, session);
         }
         metrics::run_ended(state, reason, began.elapsed());
         tracing::info!(run.id = %run, state, reason, duration_ms = began.elapsed().as_millis(), "attempt ended");

@@ -90,7 +90,7 @@ impl Runner {
 }
 
 /// Deletes what is on disk of a session.
-pub fn forget_session(data_dir: &Path, session: SessionId) {
+fn forget_session(data_dir: &Path, session: SessionId) {
     if let Err(error) = workspace::remove(data_dir, session) {
         tracing::warn!(session.id = %session, error = %error, "files of a session could not be deleted");
     }

@@ -69,6 +69,7 @@ fn api(result: &AgentResult) -> FailureReason {
     let text = result.error.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match result.api_status {
+        Some(401) => Reason::AgentNotLoggedIn,
         Some(404) => Reason::ModelUnknown,
         Some(413) => Reason::PromptTooLarge,
         Some(400) if says(&["prompt is too long", "too many tokens"]) => Reason::PromptTooLarge,
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn the_models_answers_have_their_own_names() {
         let of = |text: &str, status| api(&result(AgentResultKind::ApiError, text, status));
-        assert_eq!(of("Failed to authenticate. API Error: 401", Some(401)), FailureReason::ModelError);
+        assert_eq!(of("Failed to authenticate. API Error: 401", Some(401)), FailureReason::AgentNotLoggedIn);
         assert_eq!(of("Not logged in · Please run /login", None), FailureReason::AgentNotLoggedIn);
         assert_eq!(of("model: nope", Some(404)), FailureReason::ModelUnknown);
         assert_eq!(of("", Some(429)), FailureReason::ModelOverloaded);

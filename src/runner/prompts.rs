@@ -8,7 +8,7 @@ use crate::prompt::{self, PromptEvent, PromptInput};
 use crate::queue::Assignment;
 
 /// A payload larger than this is a file in the workspace instead of a part of the prompt.
-const IN_PROMPT: usize = 64 * 1024;
+const IN_PROMPT: usize = crate::prompt::MAX_INLINE_PAYLOAD_BYTES;
 
 /// The prompt of this kind for this attempt. A prompt that was sent before is sent again to the letter.
 pub(super) fn make(assignment: &Assignment, kind: PromptKind, skills: Option<&Path>, dirs: &Dirs) -> Result<String, Failure> {
@@ -24,6 +24,7 @@ pub(super) fn make(assignment: &Assignment, kind: PromptKind, skills: Option<&Pa
     }
     render(assignment, kind, skills, dirs).map_err(|error| match error {
         Error::Internal(message) => Failure::new(FailureReason::Internal, message),
+        too_large @ Error::MessageTooLarge { .. } => Failure::new(FailureReason::PromptTooLarge, too_large.to_string()),
         other => Failure::new(FailureReason::PromptFailed, other.to_string()),
     })
 }

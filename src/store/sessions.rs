@@ -32,6 +32,22 @@ impl Store {
         Ok(sessions_of(self.read(), thread.all(self.read()).await?).await?.pop())
     }
 
+    /// Which of these sessions have no row any more.
+    pub(crate) async fn gone_sessions(&self, ids: Vec<SessionId>) -> Result<Vec<SessionId>> {
+        let mut gone = Vec::new();
+        for some in ids.chunks(500) {
+            let there: Vec<uuid::Uuid> = session::Entity::find()
+                .select_only()
+                .column(Column::Id)
+                .filter(Column::Id.is_in(some.iter().map(|id| id.0)))
+                .into_tuple()
+                .all(self.read())
+                .await?;
+            gone.extend(some.iter().filter(|id| !there.contains(&id.0)));
+        }
+        Ok(gone)
+    }
+
     /// Which files of the session's present conversation are in custody.
     pub(crate) async fn manifest(&self, id: SessionId) -> Result<Option<Manifest>> {
         let row = session::Entity::find_by_id(id.0).one(self.read()).await?;

@@ -38,7 +38,7 @@ async fn each_way_to_fail_has_its_name_and_the_session_goes_on() {
         ("[[garbage]]", v1::FailureReason::AgentOutputInvalid),
         ("[[noresult]]", v1::FailureReason::AgentOutputInvalid),
         ("[[exit: 7]]", v1::FailureReason::AgentCrashed),
-        ("[[error: 401]]", v1::FailureReason::ModelError),
+        ("[[error: 401]]", v1::FailureReason::AgentNotLoggedIn),
         ("[[error: 529]]", v1::FailureReason::ModelOverloaded),
         ("[[error: 404]]", v1::FailureReason::ModelUnknown),
     ];

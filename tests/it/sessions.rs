@@ -269,3 +269,19 @@ async fn the_loop_breaker_makes_a_chatty_thread_wait_and_says_so() {
     assert_eq!(wait.reason(), v1::WaitReason::Breaker);
     assert!(wait.until_time.is_some() && !wait.message.is_empty());
 }
+
+#[tokio::test]
+async fn a_run_of_its_own_leaves_no_session_and_no_files() {
+    let server = Setup::fake().start();
+    let mut client = Client::connect(&server).await;
+    let (url, secret) = client.github_trigger("single", |trigger| trigger.resume_sessions = Some(false)).await;
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "hello")).await.expect("answered");
+    assert_eq!(client.ended(&answer.run_id()).await.state(), v1::RunState::Succeeded);
+    let left = |dir: &str| std::fs::read_dir(server.data().join(dir)).map_or(0, Iterator::count);
+    let begin = std::time::Instant::now();
+    while left("agent") + left("sessions") > 0 {
+        assert!(begin.elapsed().as_secs() < 10, "its files stay");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(client.sessions.list_sessions(v1::ListSessionsRequest::default()).await.expect("listed").into_inner().sessions.is_empty());
+}

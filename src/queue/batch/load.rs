@@ -24,7 +24,7 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
     let mut plan = Plan {
         now,
         limits: figures.settings.limits.clone(),
-        queued: figures.queued,
+        queued: figures.queued(),
         triggers: Default::default(),
         holders: HashMap::new(),
         threads: HashMap::new(),

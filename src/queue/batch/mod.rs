@@ -40,7 +40,7 @@ pub(super) async fn store(queue: &Queue, batch: &[Prepared]) -> Result<Vec<Resul
         Ok((outcomes, plan.runs.len()))
     })?;
     if queued > 0 {
-        queue.count_queued(queued).await;
+        queue.count_queued(queued);
         queue.hint_work();
     }
     Ok(outcomes)
