@@ -1,3 +1,5 @@
+//! Templates, fences, skills and summaries.
+
 use super::*;
 use crate::domain::Actor;
 

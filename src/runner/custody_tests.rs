@@ -1,3 +1,5 @@
+//! Transcripts into custody and back.
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

@@ -1,3 +1,5 @@
+//! How an attempt gets its memory.
+
 use super::*;
 use crate::domain::{
     Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId,

@@ -1,3 +1,5 @@
+//! The webhook route, over real requests.
+
 use std::sync::Arc;
 
 use futures::stream;

@@ -1,3 +1,5 @@
+//! What becomes of a webhook before it is stored.
+
 use std::time::Duration;
 
 use serde_json::json;

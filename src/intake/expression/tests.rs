@@ -1,3 +1,5 @@
+//! What CEL rules may be, and what they give.
+
 use std::time::Instant;
 
 use serde_json::json;

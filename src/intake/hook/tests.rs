@@ -1,3 +1,5 @@
+//! The memory of triggers.
+
 use std::time::Duration;
 
 use super::super::tests::{NOW, trigger};

@@ -1,3 +1,5 @@
+//! Every source over its fixtures.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -82,6 +82,8 @@ const RUN: &[&str] = &[
     "next_sequence",
     "create_time",
 ];
+/// The most rows of one statement.
+const LARGEST_STEP: usize = 64;
 const LINK: &[&str] = &["run_id", "ordinal", "delivery_id"];
 
 /// Writes the plan.
@@ -109,25 +111,31 @@ pub(super) async fn all(tx: &DatabaseTransaction, plan: &Plan, batch: &[Prepared
 }
 
 async fn insert(tx: &DatabaseTransaction, table: &str, columns: &[&str], values: Vec<Value>) -> Result<(), DbErr> {
-    if values.is_empty() {
-        return Ok(());
+    let names = columns.join(", ");
+    in_steps(tx, columns.len(), values, |rows| format!("INSERT INTO {table} ({names}) VALUES {}", placeholders(rows, columns.len()))).await
+}
+
+/// Runs a set statement over the rows in steps of 64, 32, 16, … rows: a handful of texts that the connection keeps
+/// prepared, where each number of rows would be a text of its own.
+async fn in_steps(tx: &DatabaseTransaction, width: usize, values: Vec<Value>, text: impl Fn(usize) -> String) -> Result<(), DbErr> {
+    let mut values = values.into_iter();
+    let mut left = values.len() / width;
+    while left > 0 {
+        let rows = (1 << left.ilog2()).min(LARGEST_STEP);
+        let some = values.by_ref().take(rows * width).collect();
+        tx.execute_raw(statement(tx.get_database_backend(), text(rows), some)).await?;
+        left -= rows;
     }
-    let rows = placeholders(values.len() / columns.len(), columns.len());
-    let text = format!("INSERT INTO {table} ({}) VALUES {rows}", columns.join(", "));
-    tx.execute_raw(statement(tx.get_database_backend(), text, values)).await?;
     Ok(())
 }
 
 /// `UPDATE table SET … FROM rows`: each row's first column is the id.
 async fn update(tx: &DatabaseTransaction, table: &str, columns: &str, set: &str, values: Vec<Value>) -> Result<(), DbErr> {
-    if values.is_empty() {
-        return Ok(());
-    }
     let width = columns.split(',').count();
-    let rows = placeholders(values.len() / width, width);
-    let text = format!("WITH v ({columns}) AS (VALUES {rows}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id");
-    tx.execute_raw(statement(tx.get_database_backend(), text, values)).await?;
-    Ok(())
+    in_steps(tx, width, values, |rows| {
+        format!("WITH v ({columns}) AS (VALUES {}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id", placeholders(rows, width))
+    })
+    .await
 }
 
 async fn free_keys(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
