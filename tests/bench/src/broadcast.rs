@@ -32,6 +32,7 @@ pub(crate) struct Options {
 
 #[derive(Debug)]
 struct Bare {
+    count: usize,
     lines: broadcast::Sender<v1::WatchRunResponse>,
     readers: Arc<AtomicUsize>,
 }
@@ -41,7 +42,7 @@ pub(crate) async fn serve(options: Options) -> Result<()> {
     // Holds all lines, so that no reader ever misses one.
     let (lines, _) = broadcast::channel(options.lines.max(1).next_power_of_two());
     let readers = Arc::new(AtomicUsize::new(0));
-    let service = RunServiceServer::new(Bare { lines: lines.clone(), readers: Arc::clone(&readers) });
+    let service = RunServiceServer::new(Bare { count: options.lines, lines: lines.clone(), readers: Arc::clone(&readers) });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     std::fs::write(&options.address, format!("http://{}", listener.local_addr()?))?;
     let mut owned = JoinSet::new();
@@ -51,7 +52,7 @@ pub(crate) async fn serve(options: Options) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         for number in 1..=options.lines {
-            let _nobody = lines.send(line(number, options.lines));
+            let _nobody = lines.send(line(number));
             // Lines of a process come in bursts of about a pipe's buffer.
             if number % 64 == 0 {
                 tokio::task::yield_now().await;
@@ -63,13 +64,13 @@ pub(crate) async fn serve(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// One line of 200 bytes as a reader gets it; the last one is an outcome.
-fn line(number: usize, last: usize) -> v1::WatchRunResponse {
+/// One line of 200 bytes as a reader gets it.
+fn line(number: usize) -> v1::WatchRunResponse {
     let sequence = i32::try_from(number).unwrap_or(i32::MAX);
     let text = v1::TextEntry { block_id: format!("msg_{number:026}"), text: format!("{:x<200}", format!("line {number} ")) };
-    let kind = if number == last { Kind::Outcome(v1::OutcomeEntry::default()) } else { Kind::Text(text) };
+    let kind = Some(Kind::Text(text));
     let time = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 1_000 });
-    let entry = v1::JournalEntry { sequence, attempt: 1, time, kind: Some(kind), ..Default::default() };
+    let entry = v1::JournalEntry { sequence, attempt: 1, time, kind, ..Default::default() };
     v1::WatchRunResponse { sequence, event: Some(Event::Entry(entry)) }
 }
 
@@ -78,7 +79,7 @@ impl RunService for Bare {
     type WatchRunStream = BoxStream<v1::WatchRunResponse>;
 
     async fn watch_run(&self, _: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
-        let lines = BroadcastStream::new(self.lines.subscribe());
+        let lines = BroadcastStream::new(self.lines.subscribe()).take(self.count);
         self.readers.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(Box::pin(lines.map(|line| line.map_err(|lagged| Status::data_loss(lagged.to_string()))))))
     }

@@ -14,6 +14,7 @@ mod memory;
 mod million;
 mod payload;
 mod process;
+mod reader;
 mod report;
 mod server;
 mod spawn;

@@ -113,11 +113,11 @@ impl Interceptor for Keyed {
     }
 }
 
-/// A reader's own connection.
-pub(crate) async fn runs_of(url: &str) -> Result<RunServiceClient<Keyring>> {
+/// A new connection with the key.
+pub(crate) async fn keyring(url: &str) -> Result<Keyring> {
     let key = Keyed(format!("Bearer {KEY}").parse()?);
     let channel = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?;
-    Ok(RunServiceClient::with_interceptor(channel, key))
+    Ok(InterceptedService::new(channel, key))
 }
 
 impl Server {
@@ -138,10 +138,9 @@ impl Server {
             command.env(format!("REPRISE__AGENT__CLAUDE__ENV__{name}"), value);
         }
         let (process, url) = Process::start(command, &data.join("address"), &dir.path().join("log")).await?;
-        let key = Keyed(format!("Bearer {KEY}").parse()?);
-        let channel = Endpoint::from_shared(url.clone())?.tcp_nodelay(true).connect().await?;
-        let triggers = TriggerServiceClient::with_interceptor(channel, key);
-        Ok(Self { dir, process, runs: runs_of(&url).await?, triggers, url })
+        let keyring = keyring(&url).await?;
+        let (runs, triggers) = (RunServiceClient::new(keyring.clone()), TriggerServiceClient::new(keyring));
+        Ok(Self { dir, process, runs, triggers, url })
     }
 
     /// Its address.
