@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Report;
 
@@ -119,7 +120,22 @@ fn main() -> Result<ExitCode> {
     match args.role {
         Some(Role::Edge(options)) => runtime.block_on(edge::serve(options)).map(|()| ExitCode::SUCCESS),
         Some(Role::Broadcast(options)) => runtime.block_on(broadcast::serve(options)).map(|()| ExitCode::SUCCESS),
-        None => runtime.block_on(measure(&args)),
+        None => runtime.block_on(async {
+            tokio::select! {
+                measured = measure(&args) => measured,
+                // What was started ends with the measurement that is dropped here.
+                stopped = stopped() => stopped.map(|()| ExitCode::FAILURE),
+            }
+        }),
+    }
+}
+
+/// Completes when somebody wants this process to end.
+async fn stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
+        _ = terminate.recv() => Ok(()),
     }
 }
 
