@@ -144,11 +144,15 @@ async fn caps_hold_and_a_busy_trigger_starves_nobody() {
         let payload = hook::comment(n, &format!("event 0 of thread {n} [[sleep: 0.2]]"));
         hook::github(&busy, &busy_secret, "issue_comment", &format!("busy-{n}"), &payload).await.expect("answered");
     }
+    let sent_us = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros();
     let payload = hook::comment(1, "the only one");
     let answer = hook::github(&quiet, &quiet_secret, "issue_comment", "quiet-1", &payload).await.expect("answered");
     client.ended(&answer.run_id()).await;
-    let until_then = spawns(&server.journal_path());
-    assert!(until_then.len() < 20, "the quiet trigger's run came after {} others", until_then.len());
+    let begun = spawns(&server.journal_path());
+    let its = begun.iter().find(|spawn| spawn.run_id() == answer.run_id()).expect("it ran").start_us;
+    let sent_us = i64::try_from(sent_us).expect("fits");
+    let before = begun.iter().filter(|spawn| (sent_us..its).contains(&spawn.start_us)).count();
+    assert!(before < 12, "the quiet trigger's run came after {before} others that were not live when it was sent");
     all_done(&mut client, 61).await;
     let spawns = spawns(&server.journal_path());
     for spawn in &spawns {

@@ -34,6 +34,10 @@ async fn from_any_sequence_and_at_any_time_the_journal_is_gapless_and_ends_with_
     let (_server, mut client, url, secret) = world().await;
     let answer =
         hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[lines: 3000]] [[sleep: 1]]")).await.expect("answered");
+    // A place that is not written yet is refused.
+    while client.run(&answer.run_id()).await.last_sequence < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let readers: Vec<_> = (0..20)
         .map(|n| {
             let (mut client, run_id) = (client.clone(), answer.run_id());
