@@ -35,6 +35,7 @@ pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
 pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
+pub use progress::Terms;
 
 use crate::domain::{RunId, SessionId};
 use crate::store::Store;

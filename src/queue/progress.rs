@@ -27,7 +27,42 @@ macro_rules! live {
     };
 }
 
+/// Under which profile and limit of cost a run goes.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Which CLI.
+    pub agent: String,
+    /// Which profile.
+    pub profile: String,
+    /// Its limit in dollars; 0: none.
+    pub max_cost: crate::domain::NanoUsd,
+}
+
 impl Queue {
+    /// All that is stored of a turn before its process hears the prompt, in one transaction; fenced. See
+    /// [`Self::record_terms`], [`Self::start_conversation`] and [`Self::record_prompt`].
+    #[expect(clippy::too_many_arguments, reason = "what three methods take, in one transaction")]
+    pub async fn begin_turn(
+        &self,
+        lease: &Lease,
+        terms: Option<Terms>,
+        start: Option<ConversationStart>,
+        kind: PromptKind,
+        prompt: &str,
+        lineage: Lineage,
+        continued_from: Option<RunId>,
+    ) -> Result<()> {
+        live!(self, "begin_turn", lease, |tx, session, run| {
+            if let Some(terms) = &terms {
+                set_terms(session, run, &terms.agent, &terms.profile, terms.max_cost);
+            }
+            if let Some(start) = &start {
+                set_conversation(tx, session, run, start).await?;
+            }
+            set_prompt(tx, run, kind, prompt, lineage, continued_from).await?;
+        })
+    }
+
     /// Stores the prompt of this attempt and its lineage; fenced. A note to go on, or a compaction, does not replace the
     /// run's own prompt.
     pub async fn record_prompt(
@@ -39,16 +74,7 @@ impl Queue {
         continued_from: Option<RunId>,
     ) -> Result<()> {
         live!(self, "record_prompt", lease, |tx, _session, run| {
-            let before = locked::attempt(tx, run.id, run.attempt).await?;
-            let mut attempt = before.clone();
-            attempt.lineage = Some(lineage.to_string());
-            locked::save(tx, &before, attempt).await?;
-            run.lineage = Some(lineage.to_string());
-            run.continued_from = continued_from.map(|id| id.0);
-            if run.prompt.is_none() || !matches!(kind, PromptKind::Retry | PromptKind::Compact) {
-                run.prompt = Some(prompt.to_owned());
-                run.prompt_kind = Some(kind.to_string());
-            }
+            set_prompt(tx, run, kind, prompt, lineage, continued_from).await?;
         })
     }
 
@@ -56,12 +82,7 @@ impl Queue {
     /// The session keeps to its own generation when it was reset past this one meanwhile.
     pub async fn start_conversation(&self, lease: &Lease, start: ConversationStart) -> Result<()> {
         live!(self, "start_conversation", lease, |tx, session, run| {
-            if start.generation >= session.generation {
-                begin(session, &start);
-            }
-            run.generation = start.generation;
-            run.turn = 1;
-            record_conversation(tx, run, &start).await?;
+            set_conversation(tx, session, run, &start).await?;
         })
     }
 
@@ -85,10 +106,7 @@ impl Queue {
     /// Stores under which profile and limit of cost the run goes; fenced.
     pub async fn record_terms(&self, lease: &Lease, agent: &str, profile: &str, max_cost: crate::domain::NanoUsd) -> Result<()> {
         live!(self, "record_terms", lease, |_tx, session, run| {
-            agent.clone_into(&mut session.agent);
-            profile.clone_into(&mut session.profile);
-            profile.clone_into(&mut run.profile);
-            run.max_cost_nano = max_cost.0;
+            set_terms(session, run, agent, profile, max_cost);
         })
     }
 
@@ -114,6 +132,48 @@ impl Queue {
 }
 
 /// The session's conversation is this one from here on.
+fn set_terms(session: &mut session::Model, run: &mut run::Model, agent: &str, profile: &str, max_cost: crate::domain::NanoUsd) {
+    agent.clone_into(&mut session.agent);
+    profile.clone_into(&mut session.profile);
+    profile.clone_into(&mut run.profile);
+    run.max_cost_nano = max_cost.0;
+}
+
+async fn set_conversation(
+    tx: &DatabaseTransaction,
+    session: &mut session::Model,
+    run: &mut run::Model,
+    start: &ConversationStart,
+) -> Step<()> {
+    if start.generation >= session.generation {
+        begin(session, start);
+    }
+    run.generation = start.generation;
+    run.turn = 1;
+    record_conversation(tx, run, start).await
+}
+
+async fn set_prompt(
+    tx: &DatabaseTransaction,
+    run: &mut run::Model,
+    kind: PromptKind,
+    prompt: &str,
+    lineage: Lineage,
+    continued_from: Option<RunId>,
+) -> Step<()> {
+    let before = locked::attempt(tx, run.id, run.attempt).await?;
+    let mut attempt = before.clone();
+    attempt.lineage = Some(lineage.to_string());
+    locked::save(tx, &before, attempt).await?;
+    run.lineage = Some(lineage.to_string());
+    run.continued_from = continued_from.map(|id| id.0);
+    if run.prompt.is_none() || !matches!(kind, PromptKind::Retry | PromptKind::Compact) {
+        run.prompt = Some(prompt.to_owned());
+        run.prompt_kind = Some(kind.to_string());
+    }
+    Ok(())
+}
+
 fn begin(session: &mut session::Model, start: &ConversationStart) {
     session.generation = start.generation;
     session.agent_session_id = Some(start.agent_session_id);

@@ -166,15 +166,7 @@ impl Attempt {
         let continued_from = last.filter(|_| matches!(lineage, Lineage::Continued | Lineage::Restored));
         // The process comes up meanwhile, but it hears nothing before this is stored.
         let terms = self.crew.terms();
-        let store = async {
-            if let Some(terms) = terms {
-                queue.record_terms(&lease, &terms.agent, &terms.profile, terms.max_cost).await?;
-            }
-            if let Some(start) = start {
-                queue.start_conversation(&lease, start).await?;
-            }
-            queue.record_prompt(&lease, kind, &prompt, lineage, continued_from).await
-        };
+        let store = queue.begin_turn(&lease, terms, start, kind, &prompt, lineage, continued_from);
         let report = self.crew.spawn(place, talk, &prompt, store, &mut self.manifest).await?;
         let verdict = judge(&report, self.crew.limits);
         if verdict != Verdict::Stale {
@@ -208,12 +200,7 @@ impl Attempt {
         let (queue, lease) = (self.shared.queue.clone(), self.assignment.lease);
         let last = self.assignment.session.last_run_id.filter(|run| *run != lease.run_id);
         let terms = self.crew.terms();
-        let store = async {
-            if let Some(terms) = terms {
-                queue.record_terms(&lease, &terms.agent, &terms.profile, terms.max_cost).await?;
-            }
-            queue.record_prompt(&lease, PromptKind::Compact, COMPACT, Lineage::Continued, last).await
-        };
+        let store = queue.begin_turn(&lease, terms, None, PromptKind::Compact, COMPACT, Lineage::Continued, last);
         let talk = Talk { purpose: SpawnPurpose::Compact, id, generation: self.generation };
         let report = self.crew.spawn(place, talk, COMPACT, store, &mut self.manifest).await?;
         match judge(&report, self.crew.limits) {

@@ -48,7 +48,11 @@ impl Attempt {
         let began = self.crew.claimed;
         let (session, data_dir) = (self.assignment.session.id, self.shared.setup.data_dir.clone());
         let once = self.assignment.session.kind == SessionKind::Once;
-        if let Err(error) = self.close(verdict, kept).await {
+        let journal = self.shared.journal.clone();
+        let closed = self.close(verdict, kept).await;
+        // Readers see the end at once instead of at their next look.
+        journal.announce(run);
+        if let Err(error) = closed {
             match error {
                 Error::Fenced => tracing::warn!(run.id = %run, "the run is not this server's any more; what it did since is left out"),
                 error => tracing::error!(run.id = %run, error = %error, "the end of the run could not be written"),

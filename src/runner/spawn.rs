@@ -25,7 +25,7 @@ use crate::domain::{
     EntryKind, Error, Failure, FailureReason, Lineage, NanoUsd, NoticeCode, PromptKind, Result, RunWarning, SpawnPurpose, Usage,
 };
 use crate::metrics;
-use crate::queue::{Assignment, Manifest};
+use crate::queue::{Assignment, Manifest, Terms};
 
 /// A warning when a run has used this share of its money.
 const NEAR: f64 = 0.8;
@@ -36,14 +36,6 @@ pub(super) struct Talk {
     pub(super) purpose: SpawnPurpose,
     pub(super) id: Uuid,
     pub(super) generation: i32,
-}
-
-/// Under which terms a run goes.
-#[derive(Debug)]
-pub(super) struct Terms {
-    pub(super) agent: String,
-    pub(super) profile: String,
-    pub(super) max_cost: NanoUsd,
 }
 
 /// Starts the processes of one attempt, one after the other.
