@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::domain::{DeliveryId, Error, Result, SessionId, Workspace};
+use crate::layout::{agent_dir, session_dir};
 
 /// What Reprise itself puts into a working directory.
 const OWN_DIR: &str = ".reprise";
@@ -31,8 +32,7 @@ pub(super) struct Dirs {
 }
 
 fn places(data_dir: &Path, session: SessionId) -> [PathBuf; 2] {
-    let name = session.to_string();
-    [data_dir.join("agent").join(&name), data_dir.join("sessions").join(&name)]
+    [agent_dir(data_dir, session), session_dir(data_dir, session)]
 }
 
 /// Makes a session's directories, for this user alone. `named` are the directories of the config.

@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "runner",
-        &["agent", "domain", "journal", "metrics", "prompt", "queue", "settings"],
+        &["agent", "domain", "journal", "layout", "metrics", "prompt", "queue", "settings"],
         &["hex", "nix", "process_wrap", "serde", "serde_json", "sha2", "tokio", "zstd"],
     ),
     ("upkeep", &["domain", "metrics", "queue", "settings", "store"], &["jiff", "tokio"]),
