@@ -127,7 +127,6 @@ impl App {
         let setup = runner_setup(&config);
         let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.subscribe(), worker);
         let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), remove_directories);
-        let upkeep = own(upkeep.run(stop.clone()));
 
         let public_url = server.public_url();
         let (agents_found, agents) = watch::channel(Vec::new());
@@ -144,6 +143,8 @@ impl App {
             store,
             stop: stop.clone(),
         })?;
+        // After the router: its metrics recorder must be there when the first gauges are set.
+        let upkeep = own(upkeep.run(stop.clone()));
         write_address(&config.data_dir, &server.local_url())?;
         let serving = own(server.serve(router, stop.clone()));
         tracing::info!(worker.id = %worker, url = %public_url, runs.resumed = recovered.requeued.len(), "ready");

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::Queue;
 use crate::domain::{Error, Result, RunStatus, SessionState, Settings, UnixMicros};
-use crate::metrics;
 use crate::store::entity::{run, setting};
 use crate::store::rows::{SETTINGS_ROW, settings_of};
 use crate::store::sql::statement;
@@ -95,26 +94,18 @@ impl Queue {
         let db = self.store().read();
         let settings = settings(db).await?;
         let queued = run::Entity::find().filter(run::Column::Status.eq(RunStatus::Queued.as_str())).count(db).await?;
-        let now = UnixMicros::now();
-        let oldest = self.first_ready("<=", now).await?;
-        metrics::queue(queued, oldest.map_or(Duration::ZERO, |since| now.since(since)));
         Ok(Figures { queued: AtomicI64::new(i64::try_from(queued).unwrap_or(i64::MAX)), settings, read_at: Instant::now() })
     }
 
-    /// When the next waiting run becomes due, if any waits for a time.
+    /// When the next waiting run becomes due, if any waits for a time; one index look-up per open trigger.
     pub async fn next_due(&self) -> Result<Option<UnixMicros>> {
-        self.first_ready(">", UnixMicros::now()).await
-    }
-
-    /// The first ready time of an open trigger on this side of `now`; one index look-up per trigger.
-    async fn first_ready(&self, side: &str, now: UnixMicros) -> Result<Option<UnixMicros>> {
         let text = format!(
-            "SELECT min((SELECT min(s.ready_time) FROM sessions s WHERE s.state = '{}' AND s.trigger_id = l.trigger_id AND s.ready_time {side} ?)) \
+            "SELECT min((SELECT min(s.ready_time) FROM sessions s WHERE s.state = '{}' AND s.trigger_id = l.trigger_id AND s.ready_time > ?)) \
              FROM limits l WHERE l.open",
             SessionState::Queued
         );
         let db = self.store().read();
-        let row = db.query_one_raw(statement(self.store().backend(), text, vec![now.0.into()])).await?;
+        let row = db.query_one_raw(statement(self.store().backend(), text, vec![UnixMicros::now().0.into()])).await?;
         Ok(row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose()?.flatten().map(UnixMicros))
     }
 }

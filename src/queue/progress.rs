@@ -39,9 +39,11 @@ pub struct Terms {
 }
 
 impl Queue {
-    /// All that is stored of a turn before its process hears the prompt, in one transaction; fenced. See
-    /// [`Self::record_terms`], [`Self::start_conversation`] and [`Self::record_prompt`].
-    #[expect(clippy::too_many_arguments, reason = "what three methods take, in one transaction")]
+    /// All that is stored of a turn before its process hears the prompt, in one transaction; fenced: under which terms the
+    /// run goes, the conversation that begins (if one does), the prompt and its lineage. A session that was reset past this
+    /// conversation meanwhile keeps to its own generation. A note to go on, or a compaction, does not replace the run's own
+    /// prompt.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of one record")]
     pub async fn begin_turn(
         &self,
         lease: &Lease,
@@ -63,29 +65,6 @@ impl Queue {
         })
     }
 
-    /// Stores the prompt of this attempt and its lineage; fenced. A note to go on, or a compaction, does not replace the
-    /// run's own prompt.
-    pub async fn record_prompt(
-        &self,
-        lease: &Lease,
-        kind: PromptKind,
-        prompt: &str,
-        lineage: Lineage,
-        continued_from: Option<RunId>,
-    ) -> Result<()> {
-        live!(self, "record_prompt", lease, |tx, _session, run| {
-            set_prompt(tx, run, kind, prompt, lineage, continued_from).await?;
-        })
-    }
-
-    /// Stores that a conversation begins under this lease (session row and `conversations`), before it is spawned; fenced.
-    /// The session keeps to its own generation when it was reset past this one meanwhile.
-    pub async fn start_conversation(&self, lease: &Lease, start: ConversationStart) -> Result<()> {
-        live!(self, "start_conversation", lease, |tx, session, run| {
-            set_conversation(tx, session, run, &start).await?;
-        })
-    }
-
     /// The agent is up: `starting` becomes `running`; model and version are kept; fenced.
     pub async fn agent_up(&self, lease: &Lease, model: &str, agent_version: &str, agent_session_id: &str) -> Result<()> {
         live!(self, "agent_up", lease, |tx, _session, run| {
@@ -100,13 +79,6 @@ impl Queue {
             agent_version.clone_into(&mut attempt.agent_version);
             agent_session_id.clone_into(&mut attempt.agent_session_id);
             locked::save(tx, &before, attempt).await?;
-        })
-    }
-
-    /// Stores under which profile and limit of cost the run goes; fenced.
-    pub async fn record_terms(&self, lease: &Lease, agent: &str, profile: &str, max_cost: crate::domain::NanoUsd) -> Result<()> {
-        live!(self, "record_terms", lease, |_tx, session, run| {
-            set_terms(session, run, agent, profile, max_cost);
         })
     }
 

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::{
-    BusyPolicy, DeliveryId, DeliveryOrigin, Event, Failure, FailureReason, Header, Requester, RequesterKind, Result, RetryPolicy, Run,
-    RunId, RunKind, SessionId, SessionMode, Source, Trigger, TriggerId, UnixMicros, WorkerId,
+    BusyPolicy, DeliveryId, DeliveryOrigin, Event, Failure, FailureReason, Header, Lineage, PromptKind, Requester, RequesterKind, Result,
+    RetryPolicy, Run, RunId, RunKind, SessionId, SessionMode, Source, Trigger, TriggerId, UnixMicros, WorkerId,
 };
 use crate::queue::{
     Accepted, Assignment, ConversationStart, ConversationUpdate, DedupeKey, Disposition, Finish, NewDelivery, Queue, RunEnd, RunRequest,
@@ -147,7 +147,7 @@ impl Bed {
             origin: crate::domain::SessionOrigin::First,
             fingerprint: "f".to_owned(),
         };
-        self.queue.start_conversation(&claimed.lease, start).await.expect("started");
+        self.queue.begin_turn(&claimed.lease, None, Some(start), PromptKind::First, "p", Lineage::Fresh, None).await.expect("started");
         let conversation =
             ConversationUpdate { generation, agent_session_id: id, turns: 1, compacted: false, manifest: None, cache_share: None };
         let finish = Finish { conversation: Some(conversation), ..finish(RunEnd::Succeeded("done".to_owned())) };

@@ -75,7 +75,7 @@ on_every_database! {
         fenced(bed.finish(&zombie, RunEnd::Cancelled).await);
         fenced(bed.queue.interrupt(lease).await);
         fenced(bed.queue.agent_up(lease, "m", "2", "s").await);
-        fenced(bed.queue.record_prompt(lease, PromptKind::First, "p", Lineage::Fresh, None).await);
+        fenced(bed.queue.begin_turn(lease, None, None, PromptKind::First, "p", Lineage::Fresh, None).await);
         fenced(bed.queue.save_part(lease, part(1, 1, 0)).await);
         fenced(bed.queue.checkpoint(lease, 1, &manifest(1)).await);
         let tx = bed.store.begin().await.expect("begun");
@@ -166,7 +166,7 @@ on_every_database! {
         let claimed = bed.claim_one().await;
         let id = uuid::Uuid::now_v7();
         let start = ConversationStart { generation: 1, agent_session_id: id, origin: SessionOrigin::First, fingerprint: "f".to_owned() };
-        bed.queue.start_conversation(&claimed.lease, start).await.expect("started");
+        bed.queue.begin_turn(&claimed.lease, None, Some(start), PromptKind::First, "p", Lineage::Fresh, None).await.expect("started");
         for rewrite in [1, 2] {
             bed.queue.save_part(&claimed.lease, part(1, rewrite, 0)).await.expect("saved");
             bed.queue.save_part(&claimed.lease, part(1, rewrite, 0)).await.expect("saved again");
@@ -207,8 +207,8 @@ on_every_database! {
         let claimed = bed.claim_one().await;
         let error = bed.queue.enqueue_retry(claimed.run.id, SessionMode::Default, requester()).await.expect_err("live");
         assert_eq!(error.reason(), "RUN_NOT_FINISHED");
-        bed.queue.record_prompt(&claimed.lease, PromptKind::First, "the prompt", Lineage::Fresh, None).await.expect("kept");
-        bed.queue.record_prompt(&claimed.lease, PromptKind::Retry, "go on", Lineage::Continued, None).await.expect("kept");
+        bed.queue.begin_turn(&claimed.lease, None, None, PromptKind::First, "the prompt", Lineage::Fresh, None).await.expect("kept");
+        bed.queue.begin_turn(&claimed.lease, None, None, PromptKind::Retry, "go on", Lineage::Continued, None).await.expect("kept");
         bed.fail(&claimed).await;
         let impossible = bed.queue.enqueue_retry(claimed.run.id, SessionMode::Resume, requester()).await.expect_err("nothing to resume");
         assert_eq!(impossible.reason(), "SESSION_MODE_IMPOSSIBLE");
