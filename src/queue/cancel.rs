@@ -1,57 +1,64 @@
 //! T6: a run's end is asked for.
 
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::outcome::{self, Ending};
 use super::transaction::{Step, transaction};
 use super::{Queue, locked};
-use crate::domain::{Error, Result, Run, RunEvent, RunId, RunStatus, SessionState};
+use crate::domain::{Error, Result, Run, RunEvent, RunId, RunStatus, SessionState, WorkerId};
 use crate::store::entity::{run, session};
 use crate::store::payload::word;
 use crate::store::rows::runs_of;
-
-/// How often a live run looks for a cancel that another server wrote.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::store::sql::statement;
 
 impl Queue {
     /// T6: a queued run is cancelled at once, a live one is asked to end; a finished one is left as it is.
     pub async fn request_cancel(&self, run: RunId, reason: &str) -> Result<Run> {
         let cancelled = transaction!(self, "cancel", tx => request(tx, run, reason).await)?;
-        self.hint_cancel();
+        self.hint_cancel([run]);
         Ok(cancelled)
     }
 
-    /// Wakes everyone who waits for a cancel, and the claimer: a cancelled head makes room for the next.
-    pub(super) fn hint_cancel(&self) {
-        self.inner.cancels.notify_waiters();
+    /// Tells those who work on these runs, and the claimer: a cancelled head makes room for the next.
+    pub(super) fn hint_cancel(&self, runs: impl IntoIterator<Item = RunId>) {
+        // Where nobody works on runs nobody would take them out again.
+        if self.inner.cancelled.receiver_count() > 0 {
+            self.inner.cancelled.send_modify(|known| Arc::make_mut(known).extend(runs));
+        }
         self.hint_work();
     }
 
-    /// Completes when a cancel of this run was requested (an in-process hint with a polled fallback).
-    pub async fn cancelled(&self, run: RunId) {
-        loop {
-            // Registered before the look: a cancel in between is not missed.
-            let hint = self.inner.cancels.notified();
-            tokio::pin!(hint);
-            hint.as_mut().enable();
-            if self.is_cancelled(run).await {
-                return;
-            }
-            tokio::select! { () = hint => {}, () = tokio::time::sleep(LOOK) => {} }
+    /// Looks for cancels that another server wrote, among the runs that a worker knows it works on; one query for all. A
+    /// run that is not its any more counts as well: whatever became of it, this worker has nothing more to do there.
+    pub async fn look_for_cancels(&self, worker: WorkerId, mine: &[RunId]) -> Result<()> {
+        if mine.is_empty() {
+            return Ok(());
         }
+        let text = "SELECT r.id, r.cancel_requested FROM sessions s JOIN runs r ON r.id = s.live_run_id \
+                    WHERE s.worker_id = ? AND s.state = 'running'";
+        let rows = self.store().read().query_all_raw(statement(self.store().backend(), text, vec![worker.0.into()])).await?;
+        let read = |row: &sea_orm::QueryResult| Ok((RunId(row.try_get_by_index(0)?), row.try_get_by_index::<bool>(1)?));
+        let held = rows.iter().map(read).collect::<Result<HashMap<_, _>, sea_orm::DbErr>>()?;
+        let found: HashSet<RunId> = mine.iter().copied().filter(|run| held.get(run).copied().unwrap_or(true)).collect();
+        self.inner.cancelled.send_if_modified(|known| {
+            let news = **known != found;
+            if news {
+                *known = Arc::new(found);
+            }
+            news
+        });
+        Ok(())
     }
 
-    async fn is_cancelled(&self, run: RunId) -> bool {
-        let asked = run::Entity::find_by_id(run.0).select_only().column(run::Column::CancelRequested).into_tuple::<bool>();
-        match asked.one(self.store().read()).await {
-            Ok(asked) => asked.unwrap_or(true),
-            Err(error) => {
-                tracing::warn!(run.id = %run, %error, "cannot look whether the run was cancelled");
-                false
-            }
-        }
+    /// Completes when this server knows of a cancel of this run. What another server wrote it learns by
+    /// [`Queue::look_for_cancels`].
+    pub async fn cancelled(&self, run: RunId) {
+        let mut known = self.inner.cancelled.subscribe();
+        // The sender lives as long as the queue.
+        let _ = known.wait_for(|known| known.contains(&run)).await;
     }
 }
 

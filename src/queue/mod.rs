@@ -24,10 +24,12 @@ mod sessions;
 mod tests;
 mod transaction;
 mod triggers;
+mod workers;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::{CustodyFile, Manifest};
@@ -36,6 +38,7 @@ pub use assignment::{
 };
 pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
+pub use workers::Registration;
 
 use crate::domain::{RunId, SessionId};
 use crate::store::Store;
@@ -53,12 +56,14 @@ struct Inner {
     intake: mpsc::Sender<intake::Incoming>,
     /// There may be something to claim.
     work: Notify,
-    /// Some run's end was asked for.
-    cancels: Notify,
+    /// Another server may have cancelled something.
+    cancel_hint: Notify,
+    /// Live runs whose end was asked for, as far as this server heard.
+    cancelled: watch::Sender<Arc<HashSet<RunId>>>,
     figures: figures::Cache,
 }
 
-/// What a boot found of boots before it.
+/// What was taken over from workers that are over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Runs that were live and wait for another attempt.
@@ -89,7 +94,14 @@ impl Queue {
     #[expect(clippy::disallowed_methods, reason = "the caller owns the task by the handle it gets")]
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
-        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: figures::Cache::default() };
+        let inner = Inner {
+            store,
+            intake,
+            work: Notify::new(),
+            cancel_hint: Notify::new(),
+            cancelled: watch::Sender::default(),
+            figures: figures::Cache::default(),
+        };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
         (queue, writer)
@@ -97,6 +109,17 @@ impl Queue {
 
     fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Whether other servers may work on the same queue.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store().is_postgres()
+    }
+
+    /// Completes when another server says that it cancelled something: a hint.
+    pub async fn cancel_hint(&self) {
+        self.inner.cancel_hint.notified().await;
     }
 
     /// Completes when there may be something to claim: a hint. Register before you claim.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Line;
+use super::patience::PATIENCE;
 use crate::domain::{EntryKind, Error, NoticeCode, OpenBlock, Result, UnixMicros};
 use crate::journal::{Journal, NewEntry};
 use crate::metrics;
@@ -29,8 +30,6 @@ const EVERY: Duration = Duration::from_millis(100);
 const RAW_BYTES: usize = 64 * 1024;
 const STDERR_LINE_BYTES: usize = 16 * 1024;
 const STDERR_BYTES: u64 = 1024 * 1024;
-/// How long a journal that cannot write is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Gathers what one attempt tells and hands it to the journal.
 #[derive(Debug)]

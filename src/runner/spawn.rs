@@ -74,7 +74,7 @@ impl Crew {
             tale: Tale::default(),
             limits: Limits { timeout, max_turns: limits.max_turns.unwrap_or(0) },
             claimed,
-            ends: Ends::new(shared.queue.clone(), lease.run_id, interrupt),
+            ends: Ends::new(shared.clone(), lease.run_id, interrupt),
             mark: Mark::run(shared.worker, lease.run_id),
             silence: some(limits.silence_timeout.unwrap_or(defaults.silence_timeout)),
             deadline: some(timeout).map(|timeout| claimed + timeout),
@@ -159,6 +159,7 @@ impl Crew {
     fn launch(&mut self, place: &Place, talk: Talk) -> Flow<Launch> {
         match self.ends.wanted().now_or_never() {
             Some(Stopped::Cancelled) => return Err(Verdict::Cancelled),
+            Some(Stopped::Lost) => return Err(Verdict::Lost),
             Some(_) => return Err(Verdict::Interrupted),
             None => {}
         }

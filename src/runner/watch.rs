@@ -2,11 +2,13 @@
 
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::kill::{self, Mark, sweep};
 use super::lines::Line;
 use super::metering::Meter;
@@ -89,21 +91,32 @@ pub(super) struct Report {
 pub(super) struct Ends {
     cancelled: Pin<Box<dyn Future<Output = ()> + Send>>,
     interrupt: CancellationToken,
+    shared: Arc<Shared>,
     wanted: Option<Stopped>,
 }
 
 impl Ends {
-    pub(super) fn new(queue: Queue, run: RunId, interrupt: CancellationToken) -> Self {
-        Self { cancelled: Box::pin(async move { queue.cancelled(run).await }), interrupt, wanted: None }
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, interrupt: CancellationToken) -> Self {
+        let queue = shared.queue.clone();
+        Self { cancelled: Box::pin(async move { queue.cancelled(run).await }), interrupt, shared, wanted: None }
+    }
+
+    /// Whether the worker's time is over, looked up now: a server that stood still does not know it yet.
+    fn fenced(&self) -> bool {
+        self.shared.fence.is_passed()
     }
 
     /// Completes when the end is wanted, then at once each time.
     pub(super) async fn wanted(&mut self) -> Stopped {
+        if self.fenced() {
+            return Stopped::Lost;
+        }
         if let Some(wanted) = &self.wanted {
             return wanted.clone();
         }
         let wanted = tokio::select! {
             biased;
+            () = self.shared.fence.passed() => Stopped::Lost,
             () = &mut self.cancelled => Stopped::Cancelled,
             () = self.interrupt.cancelled() => Stopped::Interrupted,
         };
@@ -157,6 +170,10 @@ pub(super) async fn watch(
         }
     }
     pump.leave_block();
+    if ends.fenced() && seen.report.result.is_none() {
+        // The watchdog may have ended it: that is no end of the run.
+        seen.report.stopped = Some(Stopped::Lost);
+    }
     let mark = order.mark.clone();
     let root = seen.exited.is_none().then_some(pid);
     let left_behind = tokio::task::spawn_blocking(move || sweep(&[mark], root)).await.unwrap_or(0);

@@ -17,18 +17,20 @@ use crate::domain::{Error, Result};
 /// Older versions can lose a write-ahead log when checkpoints race.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 16;
+const OLDEST_POSTGRES: u32 = 14;
+/// One listens, one writes webhooks, one claims and finishes, one reads.
+const LEAST_CONNECTIONS: u32 = 4;
 /// How long a caller waits for a connection, and a statement for another process's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens what the URL names.
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Result<Store> {
     let url = config.url.as_str();
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        return sqlite(&data_dir.join(path.trim_start_matches("//"))).await;
+    if let Some(path) = config.file(data_dir) {
+        return sqlite(&path).await;
     }
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return postgres(url).await;
+        return postgres(config).await;
     }
     Err(Error::field("database.url", "is neither `sqlite:FILE` nor `postgres://…`"))
 }
@@ -80,32 +82,51 @@ fn check_version(version: &str) -> Result<()> {
     Ok(())
 }
 
-async fn postgres(url: &str) -> Result<Store> {
-    let options = PgConnectOptions::from_str(url)
+async fn postgres(config: &Config) -> Result<Store> {
+    let options = PgConnectOptions::from_str(&config.url)
         .map_err(|error| Error::field("database.url", format!("is not a PostgreSQL URL: {error}")))?
         .application_name("reprise")
         .options([("idle_in_transaction_session_timeout", "60s")])
         .disable_statement_logging();
+    if config.max_connections < LEAST_CONNECTIONS {
+        let problem = format!("is {}; at least {LEAST_CONNECTIONS} are needed", config.max_connections);
+        return Err(Error::field("database.max_connections", problem));
+    }
     let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
+        .max_connections(config.max_connections)
         .acquire_timeout(PATIENCE)
         .connect_with(options)
         .await
         .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
-    for name in ["fsync", "synchronous_commit"] {
+    for name in ["server_version_num", "fsync", "full_page_writes", "synchronous_commit", "transaction_read_only"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(name)
             .fetch_one(&pool)
             .await
             .map_err(|error| unavailable("the settings of PostgreSQL cannot be read", &error))?;
-        if value == "off" {
-            return Err(Error::StoreUnavailable(format!(
-                "PostgreSQL runs with `{name} = off`, so an answered webhook could be lost; turn it on"
-            )));
+        if let Some(refusal) = refusal(name, &value) {
+            return Err(Error::StoreUnavailable(refusal));
         }
     }
     let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     Ok(Store { writer: pool.clone(), reader: pool })
+}
+
+/// Why a server with this setting cannot keep what was promised to a sender; none: it can.
+fn refusal(name: &str, value: &str) -> Option<String> {
+    match (name, value) {
+        ("server_version_num", number) if number.parse::<u32>().is_ok_and(|number| number < OLDEST_POSTGRES * 10_000) => {
+            let major = number.parse::<u32>().unwrap_or_default() / 10_000;
+            Some(format!("PostgreSQL {major} is too old; {OLDEST_POSTGRES} is the oldest that is supported"))
+        }
+        ("fsync" | "full_page_writes" | "synchronous_commit", "off") => {
+            Some(format!("PostgreSQL runs with `{name} = off`, so an answered webhook could be lost; turn it on"))
+        }
+        ("transaction_read_only", "on") => {
+            Some("PostgreSQL takes no writes (a standby, or `default_transaction_read_only`); connect to the primary".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn unavailable(what: &str, error: &sqlx::Error) -> Error {
@@ -116,7 +137,7 @@ fn unavailable(what: &str, error: &sqlx::Error) -> Error {
 #[cfg(test)]
 pub(crate) async fn scratch() -> (std::sync::Arc<Store>, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&Config { url: "sqlite:test.db".to_owned() }, dir.path()).await.expect("opened");
+    let store = Store::open(&Config::new("sqlite:test.db"), dir.path()).await.expect("opened");
     store.migrate_up().await.expect("migrated");
     (std::sync::Arc::new(store), dir)
 }
@@ -137,6 +158,22 @@ mod tests {
         for (version, good) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.50.9", false), ("", false)] {
             assert_eq!(check_version(version).is_ok(), good, "{version}");
         }
+    }
+
+    #[test]
+    fn a_server_that_could_lose_an_answered_webhook_is_refused() {
+        for (name, bad, good) in [
+            ("server_version_num", "130014", "140000"),
+            ("server_version_num", "90624", "170002"),
+            ("fsync", "off", "on"),
+            ("full_page_writes", "off", "on"),
+            ("synchronous_commit", "off", "local"),
+            ("transaction_read_only", "on", "off"),
+        ] {
+            assert!(refusal(name, bad).is_some(), "{name} {bad}");
+            assert_eq!(refusal(name, good), None);
+        }
+        assert!(refusal("server_version_num", "130014").expect("refused").contains("PostgreSQL 13 is too old; 14 is the oldest"));
     }
 
     #[tokio::test]
@@ -167,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_kind_of_url_is_refused() {
-        let error = Store::open(&Config { url: "mysql://x".to_owned() }, Path::new(".")).await.expect_err("refused");
+        let error = Store::open(&Config::new("mysql://x"), Path::new(".")).await.expect_err("refused");
         assert_eq!(error.reason(), "FIELD_INVALID");
     }
 }

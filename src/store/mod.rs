@@ -21,7 +21,7 @@ mod settings;
 pub(crate) mod sql;
 pub(crate) mod triggers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -41,6 +41,32 @@ pub(crate) use requests::REMEMBERED;
 pub struct Config {
     /// `sqlite:PATH` (relative to the data directory), or `postgres://…`.
     pub url: String,
+    /// Connections to PostgreSQL at once; SQLite has one for writing and a few for reading.
+    #[serde(default = "Config::default_connections")]
+    pub max_connections: u32,
+}
+
+impl Config {
+    /// This database, with the usual number of connections.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: Self::default_connections() }
+    }
+
+    const fn default_connections() -> u32 {
+        16
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn file(&self, data_dir: &Path) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite:").map(|path| data_dir.join(path.trim_start_matches("//")))
+    }
+
+    /// Whether it is an SQLite database, which one process opens at a time.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
 }
 
 /// The database: one writer (SQLite) beside a pool of readers.

@@ -6,6 +6,7 @@ mod intake;
 mod lifecycle;
 mod plans;
 mod upkeep;
+mod workers;
 
 /// One behaviour, tested on every database there is.
 macro_rules! on_every_database {
