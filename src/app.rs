@@ -38,6 +38,7 @@ pub struct App {
     /// Runs that were live when the server before this one died, and go on.
     pub resumed_runs: Vec<RunId>,
     stop: CancellationToken,
+    closed: CancellationToken,
     drain: Duration,
     runner: Option<Runner>,
     journal: Journal,
@@ -90,12 +91,12 @@ impl App {
         make_data_dir(&config.data_dir)?;
         let locks = Locks::take(&config)?;
         let server = Server::bind(config.server.clone()).await?;
-        let stop = CancellationToken::new();
+        let (stop, closed) = (CancellationToken::new(), CancellationToken::new());
 
         let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
         store.migrate_up().await?;
         let settings = SettingsCache::load(Arc::clone(&store)).await?;
-        let cipher = Cipher::load(&config.data_dir.join("master.key"))?;
+        let cipher = cipher(&config, &store).await?;
         let (access, admin_key) = Access::start(Arc::clone(&store), config.auth.clone()).await?;
 
         let (queue, intake_writer) = Queue::start(Arc::clone(&store), stop.clone());
@@ -122,12 +123,16 @@ impl App {
             access,
             store,
             stop: stop.clone(),
+            takes_calls: config.role != Role::Worker,
+            standing: runner.as_ref().map(Runner::standing),
         })?;
         // After the router: its metrics recorder must be there when the first gauges are set.
         let upkeep = own(upkeep.run(stop.clone()));
+        let hints = own(queue.clone().pass_hints(closed.clone()));
+        let exchange = own(journal.clone().exchange(closed.clone()));
         let reaper = own(queue.clone().reap_until(config.worker.lease() / 4, config.worker.grace(), stop.clone()));
         write_address(&config.data_dir, &server.local_url())?;
-        let serving = own(server.serve(router, stop.clone()));
+        let serving = own(server.serve(router, stop.clone(), closed.clone()));
         tracing::info!(url = %public_url, role = %config.role, runs.resumed = resumed_runs.len(), "ready");
         for warning in warnings(&config) {
             tracing::warn!("{warning}");
@@ -137,12 +142,13 @@ impl App {
             admin_key,
             resumed_runs,
             stop,
+            closed,
             drain: Duration::from_secs(config.server.drain_timeout_seconds),
             runner,
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, reaper],
+            workers: vec![intake_writer, upkeep, lookout, hints, exchange, reaper],
             _locks: locks,
         })
     }
@@ -152,7 +158,8 @@ impl App {
         let _result = (&mut self.serving).await;
     }
 
-    /// Stops: nothing new is taken, open requests and live runs may end, then they are interrupted and go on at the next start.
+    /// Stops: nothing new is taken (senders hear when to come again), live runs may end, then they are interrupted and go on
+    /// on another server or at the next start; readers of runs are told to go on elsewhere.
     ///
     /// # Errors
     /// What the listener failed with.
@@ -162,6 +169,7 @@ impl App {
             runner.drain(self.drain).await;
         }
         self.journal.close();
+        self.closed.cancel();
         let served =
             if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
         self.services.finished().await;
@@ -170,6 +178,20 @@ impl App {
         }
         served
     }
+}
+
+/// The cipher of stored secrets, if its key is the one that they are sealed with.
+async fn cipher(config: &Config, store: &Store) -> Result<Cipher> {
+    let path = config.master_key_file.clone().unwrap_or_else(|| config.data_dir.join("master.key"));
+    let cipher = Cipher::load(&path)?;
+    if store.agree_on_master_key(&cipher.fingerprint()).await? {
+        return Ok(cipher);
+    }
+    let problem = format!(
+        "{} is not the key that the secrets in this database are sealed with; copy it from the server that made them",
+        path.display()
+    );
+    Err(Error::field("master_key_file", problem))
 }
 
 /// The runner, with the runs that it took over and that go on.

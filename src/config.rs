@@ -19,6 +19,8 @@ const CHILD_ENV_PREFIX: &str = "REPRISE__AGENT__CLAUDE__ENV__";
 pub struct Config {
     /// Everything that the server keeps.
     pub data_dir: PathBuf,
+    /// The key of stored secrets; absent: `master.key` in the data directory.
+    pub master_key_file: Option<PathBuf>,
     /// What this server does.
     pub role: Role,
     /// The listener.

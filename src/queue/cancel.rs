@@ -28,6 +28,7 @@ impl Queue {
         if self.inner.cancelled.receiver_count() > 0 {
             self.inner.cancelled.send_modify(|known| Arc::make_mut(known).extend(runs));
         }
+        self.inner.hints.cancel();
         self.hint_work();
     }
 

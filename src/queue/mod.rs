@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod figures;
 mod finish;
+mod hints;
 mod intake;
 mod load;
 mod locked;
@@ -61,6 +62,8 @@ struct Inner {
     /// Live runs whose end was asked for, as far as this server heard.
     cancelled: watch::Sender<Arc<HashSet<RunId>>>,
     figures: figures::Cache,
+    /// What other servers should be told.
+    hints: hints::Hints,
 }
 
 /// What was taken over from workers that are over.
@@ -101,6 +104,7 @@ impl Queue {
             cancel_hint: Notify::new(),
             cancelled: watch::Sender::default(),
             figures: figures::Cache::default(),
+            hints: hints::Hints::default(),
         };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
@@ -130,5 +134,6 @@ impl Queue {
     /// Says that there may be something to claim; one hint is kept when nobody listens.
     fn hint_work(&self) {
         self.inner.work.notify_one();
+        self.inner.hints.work();
     }
 }

@@ -15,7 +15,7 @@ use super::transaction::{Step, transaction};
 use super::{Queue, Recovered, locked};
 use crate::domain::{Result, RunId, SessionState, UnixMicros, WorkerId};
 use crate::store::entity::{limit, session, worker};
-use crate::store::sql::{now, statement};
+use crate::store::sql::{now, placeholders, statement};
 
 impl Queue {
     /// T5 to its end, at a boot: every worker whose lease has ended for `grace` is taken over, one transaction each.
@@ -117,6 +117,11 @@ fn running() -> sea_orm::Select<session::Entity> {
 /// Ends the attempts of these sessions. The limit of all is locked.
 async fn take(tx: &DatabaseTransaction, held: Vec<session::Model>, cause: Cause) -> Step<Recovered> {
     give_back(tx, &held).await?;
+    let live: Vec<Value> = held.iter().filter_map(|row| row.live_run_id).map(Value::from).collect();
+    if !live.is_empty() {
+        let text = format!("DELETE FROM open_blocks WHERE run_id IN {}", placeholders(1, live.len()));
+        tx.execute_raw(statement(tx.get_database_backend(), text, live)).await?;
+    }
     let mut recovered = Recovered::default();
     for row in held {
         let Some(session) = locked::session(tx, row.id).await? else { continue };

@@ -87,7 +87,8 @@ impl Attempt {
                 return patiently(&shared.fence, lease.run_id, "the interruption", || queue.interrupt(&lease)).await;
             }
             Verdict::Interrupted | Verdict::Stale => {
-                match pump.close().await {
+                let closed = tokio::select! { closed = pump.close() => closed, () = shared.fence.passed() => Err(Error::Fenced) };
+                match closed {
                     Err(Error::StoreUnavailable(_)) | Ok(()) => {}
                     Err(error) => return Err(error),
                 }
@@ -103,7 +104,7 @@ impl Attempt {
             Verdict::Cancelled => RunEnd::Cancelled,
         };
         // The outcome is the journal's last entry: everything else must stand before it.
-        pump.close().await?;
+        tokio::select! { closed = pump.close() => closed?, () = shared.fence.passed() => return Err(Error::Fenced) }
         let finish = Finish {
             end,
             conversation: tale.conversation(kept),

@@ -8,7 +8,7 @@ use super::fence::Fence;
 use crate::domain::{Error, Result, RunId};
 
 /// How long a database that is away is waited for, as long as the fence is not passed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 

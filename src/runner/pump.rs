@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Line;
-use super::patience::PATIENCE;
 use crate::domain::{EntryKind, Error, NoticeCode, OpenBlock, Result, UnixMicros};
 use crate::journal::{Journal, NewEntry};
 use crate::metrics;
@@ -196,7 +195,7 @@ impl Pump {
         let now = Instant::now();
         if let Some(open) = self.open.as_mut().filter(|open| open.dirty && open.published.is_none_or(|last| last + EVERY <= now)) {
             (open.dirty, open.published) = (false, Some(now));
-            self.journal.open_block(self.lease.run_id, Some(open.block.clone()));
+            self.journal.open_block(&self.lease, Some(open.block.clone()));
         }
         if self.bytes >= LARGE_BYTES {
             self.settle().await;
@@ -208,7 +207,7 @@ impl Pump {
     /// Forgets the block that was being written: the agent is gone.
     pub(super) fn leave_block(&mut self) {
         if self.open.take().is_some() {
-            self.journal.open_block(self.lease.run_id, None);
+            self.journal.open_block(&self.lease, None);
         }
     }
 
@@ -223,7 +222,7 @@ impl Pump {
     /// Writes everything and ends. The error of a lost lease or journal comes out here.
     pub(super) async fn close(mut self) -> Result<()> {
         self.flush().await;
-        self.journal.open_block(self.lease.run_id, None);
+        self.journal.open_block(&self.lease, None);
         drop(self.batches);
         self.writer.join_next().await.unwrap_or(Ok(Ok(()))).unwrap_or_else(|error| Err(Error::internal(error)))
     }
@@ -273,33 +272,17 @@ impl Writer {
         let _guard = self.lost.clone().drop_guard();
         while let Some(batch) = batches.recv().await {
             if !batch.entries.is_empty() {
-                self.write(batch.entries).await?;
+                self.journal.append(&self.lease, batch.entries).await?;
             }
             if let Some(first) = batch.first_read {
                 metrics::journaled(first.elapsed());
             }
             // The block is an entry now; unless the next one is shown already.
             if batch.closes.is_some_and(|closed| closed == self.open_count.load(Ordering::Relaxed)) {
-                self.journal.open_block(self.lease.run_id, None);
+                self.journal.open_block(&self.lease, None);
             }
             batch.written.map(|written| written.send(()));
         }
         Ok(())
-    }
-
-    async fn write(&self, entries: Vec<NewEntry>) -> Result<()> {
-        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
-        loop {
-            // A copy is the price of trying again; it is as small as a batch.
-            match self.journal.append(&self.lease, entries.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
-                    tracing::warn!(run.id = %self.lease.run_id, error = why, "the journal cannot be written, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 }

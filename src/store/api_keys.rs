@@ -1,6 +1,6 @@
 //! Keys of callers. Only their hashes are here.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::Store;
@@ -27,7 +27,7 @@ pub(crate) async fn count(store: &Store) -> Result<u64> {
     Ok(Entity::find().count(store.read()).await?)
 }
 
-/// Stores an admin key.
+/// Stores an admin key, unless another server has just stored the same one.
 pub(crate) async fn insert(store: &Store, id: ApiKeyId, display_name: &str, hash: &[u8; 32], prefix: &str) -> Result<()> {
     let row = ActiveModel {
         id: Set(id.0),
@@ -38,7 +38,8 @@ pub(crate) async fn insert(store: &Store, id: ApiKeyId, display_name: &str, hash
         create_time: Set(UnixMicros::now().0),
         last_use_time: Set(None),
     };
-    Entity::insert(row).exec_without_returning(store.write()).await?;
+    let keep = OnConflict::column(Column::Hash).do_nothing().to_owned();
+    Entity::insert(row).on_conflict(keep).exec_without_returning(store.write()).await?;
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod api_keys;
+mod bell;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
 mod doctor;
 pub(crate) mod entity;
 pub(crate) mod journal_chunks;
+pub(crate) mod journal_news;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
@@ -34,6 +36,9 @@ use crate::domain::{Error, Result};
 #[cfg(test)]
 pub(crate) use connect::{scratch, writer};
 pub(crate) use requests::REMEMBERED;
+
+const MIGRATION_TRIES: u32 = 10;
+const MIGRATION_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -82,8 +87,19 @@ impl Store {
         connect::open(config, data_dir).await
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. Of several servers that start on a new database at once one does it; the others
+    /// find it done when they look again.
     pub async fn migrate_up(&self) -> Result<()> {
+        for _ in 0..MIGRATION_TRIES {
+            match Migrator::up(&self.writer, None).await {
+                Ok(()) => return Ok(()),
+                Err(error) if self.is_postgres() => {
+                    tracing::debug!(%error, "the schema could not be brought up to date, looking again");
+                    tokio::time::sleep(MIGRATION_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(Migrator::up(&self.writer, None).await?)
     }
 

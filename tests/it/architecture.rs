@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("settings", &["domain", "store"], &["tokio"]),
     ("prompt", &["domain"], &["minijinja", "serde_json", "sha2"]),
     ("agent", &["domain"], &["serde", "serde_json", "sha2"]),
-    ("secrets", &["domain"], &["chacha20poly1305", "getrandom", "hex", "zeroize"]),
+    ("secrets", &["domain"], &["chacha20poly1305", "getrandom", "hex", "sha2", "zeroize"]),
     (
         "access",
         &["domain", "metrics", "proto", "rpc", "store"],

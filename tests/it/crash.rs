@@ -1,7 +1,6 @@
 //! `kill -9` of the server under load: nothing acked is lost, nothing runs twice at once, nothing is left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,40 +10,9 @@ use tokio::sync::Mutex;
 
 use crate::support::claude::{Spawn, spawns};
 use crate::support::client::Client;
-use crate::support::hook;
-use crate::support::server::{KEY, Server, Setup};
+use crate::support::server::{KEY, Setup};
+use crate::support::{hook, processes};
 use crate::threads::{assert_no_overlap, event_of};
-
-/// Processes whose environment bears a run's mark.
-fn marked_processes() -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").expect("proc").flatten() {
-        if let Ok(environment) = fs::read(entry.path().join("environ"))
-            && String::from_utf8_lossy(&environment).contains("REPRISE_RUN=")
-        {
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    found
-}
-
-fn of_this_server(server: &Server) -> usize {
-    let here = server.dir().to_string_lossy().into_owned();
-    marked_processes()
-        .iter()
-        .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&here))
-        })
-        .count()
-}
-
-async fn no_process_remains(server: &Server, within: Duration) {
-    let begin = Instant::now();
-    while of_this_server(server) > 0 {
-        assert!(begin.elapsed() < within, "{} processes of dead runs remain", of_this_server(server));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_leaves_no_process_and_its_run_goes_on() {
@@ -59,7 +27,7 @@ async fn a_killed_server_leaves_no_process_and_its_run_goes_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.kill();
-    no_process_remains(&server, Duration::from_secs(5)).await;
+    processes::none_remains(server.dir(), Duration::from_secs(5)).await;
     server.start();
     let mut client = Client::connect(&server).await;
     let begin = Instant::now();
@@ -75,7 +43,7 @@ async fn a_killed_server_leaves_no_process_and_its_run_goes_on() {
     assert_eq!(spawns[0].session, spawns[1].session, "the same conversation");
     // The note to go on does not tell the double to sleep again.
     assert_eq!(client.ended(&answer.run_id()).await.state(), v1::RunState::Succeeded);
-    no_process_remains(&server, Duration::from_secs(5)).await;
+    processes::none_remains(server.dir(), Duration::from_secs(5)).await;
 }
 
 /// Sends every event of a thread in order, again and again until each is acked; gives the run ids by delivery id.
@@ -153,7 +121,7 @@ async fn twenty_kills_under_load_lose_nothing_and_double_nothing() {
     }
     judge(&spawns(&server.journal_path()), &acked);
     server.stop();
-    no_process_remains(&server, Duration::from_secs(5)).await;
+    processes::none_remains(server.dir(), Duration::from_secs(5)).await;
     assert!(!server.log().contains(KEY), "no key in the log");
 }
 

@@ -5,6 +5,8 @@
 mod architecture;
 mod contract;
 mod crash;
+mod engine_replicas;
+mod engine_takeover;
 mod failures;
 mod hooks;
 mod migrations;

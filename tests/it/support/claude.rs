@@ -17,6 +17,8 @@ pub(crate) struct Spawn {
     pub(crate) mark: String,
     pub(crate) argv: Vec<String>,
     pub(crate) prompt: String,
+    /// Where it ran.
+    pub(crate) cwd: String,
 }
 
 impl Spawn {
@@ -48,6 +50,7 @@ pub(crate) fn spawns(journal: &Path) -> Vec<Spawn> {
                     mark: entry["run"].as_str().unwrap_or_default().to_owned(),
                     argv: entry["argv"].as_array().into_iter().flatten().filter_map(|a| a.as_str().map(str::to_owned)).collect(),
                     prompt: entry["prompt"].as_str().unwrap_or_default().to_owned(),
+                    cwd: entry["cwd"].as_str().unwrap_or_default().to_owned(),
                 });
             }
             Some("end") => {
