@@ -154,6 +154,9 @@ pub async fn doctor(config: &Config) -> anyhow::Result<()> {
         for text in broken {
             say(format_args!("           {text}"));
         }
+        for text in store.workers().await? {
+            say(format_args!("note     {text}"));
+        }
     }
     for warning in app::warnings(config) {
         say(format_args!("note     {warning}"));

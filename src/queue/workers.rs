@@ -53,7 +53,7 @@ impl Queue {
             now = now(backend)
         );
         let values = vec![micros(lease).into(), worker.0.into()];
-        let prolonged = self.store().write().execute_raw(statement(backend, text, values)).await?;
+        let prolonged = self.store().lifeline().execute_raw(statement(backend, text, values)).await?;
         if prolonged.rows_affected() == 0 { Err(Error::Fenced) } else { Ok(()) }
     }
 

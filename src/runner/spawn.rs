@@ -15,6 +15,7 @@ use super::custody;
 use super::kill::Mark;
 use super::metering::{Meter, Prices};
 use super::outcome::{Limits, Verdict};
+use super::patience::patiently;
 use super::place::Place;
 use super::process::{self, Launch};
 use super::pump::Pump;
@@ -227,7 +228,8 @@ impl Crew {
             );
         }
         self.tale.saw(report);
-        self.shared.queue.add_usage(&self.assignment.lease, used).await?;
+        let (queue, lease) = (&self.shared.queue, &self.assignment.lease);
+        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, used.clone())).await?;
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::{Error, Result};
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const OLDEST_POSTGRES: u32 = 14;
+const IDLE_IN_TRANSACTION: &str = "10s";
 /// One listens, one writes webhooks, one claims and finishes, one reads.
 const LEAST_CONNECTIONS: u32 = 4;
 /// How long a caller waits for a connection, and a statement for another process's lock.
@@ -68,7 +69,8 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .connect_with(options.read_only(true))
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
-    Ok(Store { writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer), reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+    let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
+    Ok(Store { lifeline: writer.clone(), writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
 }
 
 fn check_version(version: &str) -> Result<()> {
@@ -86,7 +88,8 @@ async fn postgres(config: &Config) -> Result<Store> {
     let options = PgConnectOptions::from_str(&config.url)
         .map_err(|error| Error::field("database.url", format!("is not a PostgreSQL URL: {error}")))?
         .application_name("reprise")
-        .options([("idle_in_transaction_session_timeout", "60s")])
+        // A server that froze in a transaction must not hold its locks for longer than its lease.
+        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
         .disable_statement_logging();
     if config.max_connections < LEAST_CONNECTIONS {
         let problem = format!("is {}; at least {LEAST_CONNECTIONS} are needed", config.max_connections);
@@ -95,7 +98,7 @@ async fn postgres(config: &Config) -> Result<Store> {
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(PATIENCE)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await
         .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
     for name in ["server_version_num", "fsync", "full_page_writes", "synchronous_commit", "transaction_read_only"] {
@@ -108,8 +111,10 @@ async fn postgres(config: &Config) -> Result<Store> {
             return Err(Error::StoreUnavailable(refusal));
         }
     }
+    // Signs of life never wait for a connection behind work.
+    let lifeline = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
     let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Store { writer: pool.clone(), reader: pool })
+    Ok(Store { writer: pool.clone(), reader: pool, lifeline: SqlxPostgresConnector::from_sqlx_postgres_pool(lifeline) })
 }
 
 /// Why a server with this setting cannot keep what was promised to a sender; none: it can.

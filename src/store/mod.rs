@@ -79,6 +79,7 @@ impl Config {
 pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    lifeline: DatabaseConnection,
 }
 
 impl Store {
@@ -151,6 +152,11 @@ impl Store {
         &self.writer
     }
 
+    /// For signs of life alone.
+    pub(crate) fn lifeline(&self) -> &DatabaseConnection {
+        &self.lifeline
+    }
+
     /// A write transaction (`BEGIN IMMEDIATE` on SQLite). Never begin another while holding one.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let options =
@@ -174,11 +180,30 @@ pub(crate) fn transient(error: &DbErr) -> bool {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match error.sql_err() {
-            Some(violated) => Self::internal(violated),
-            None => Self::StoreUnavailable(error.to_string()),
-        }
+        if away(&error) { Self::StoreUnavailable(error.to_string()) } else { Self::internal(error) }
     }
+}
+
+/// Whether the database cannot now, and may well later: it is worth trying again. Anything else is a fault of ours.
+fn away(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
+    };
+    let Some(code) = cause.as_database_error().and_then(|error| error.code()) else {
+        return matches!(**cause, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+            || matches!(**cause, sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_));
+    };
+    // SQLite, the low byte: locked by another process, out of memory, read-only, an IO error, full, cannot be opened.
+    if let Ok(number) = code.parse::<u32>()
+        && code.len() < 5
+    {
+        return [5, 6, 7, 8, 10, 13, 14].contains(&(number & 0xff));
+    }
+    // PostgreSQL: no connection, conflicts, read-only (a standby), no resources (a full disk), somebody ended it, the system.
+    ["08", "40", "25006", "53", "55P03", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 #[cfg(test)]

@@ -24,6 +24,15 @@ async fn long_run(client: &mut Client) -> (String, String, String) {
     (url, secret, answer.run_id())
 }
 
+/// Waits until a transcript is in custody.
+async fn kept(database: &str) {
+    let begin = Instant::now();
+    while ask(database, "SELECT count(*) FROM sessions WHERE transcript_bytes > 0") == "0" {
+        assert!(begin.elapsed() < SOON, "no transcript is in custody");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Where a hook of one server is on another.
 fn hook_of(server: &Server, url: &str) -> String {
     format!("{}{}", server.url, &url[url.find("/hooks").expect("a path")..])
@@ -36,6 +45,7 @@ async fn a_dead_workers_run_goes_on_on_another_server() {
     let (_, _, run) = long_run(&mut client).await;
     let first = cluster.spawned(1, SOON).await.remove(0);
     let (dead, heir) = (cluster.server_of(&first), 1 - cluster.server_of(&first));
+    kept(cluster.database()).await;
     let killed = Instant::now();
     cluster.servers[dead].kill();
     processes::none_remains(cluster.servers[dead].dir(), Duration::from_secs(3)).await;
@@ -60,6 +70,7 @@ async fn a_frozen_worker_loses_its_agents_before_others_take_over_and_writes_not
     let (url, secret, run) = long_run(&mut client).await;
     let first = cluster.spawned(1, SOON).await.remove(0);
     let (frozen, heir) = (cluster.server_of(&first), 1 - cluster.server_of(&first));
+    kept(cluster.database()).await;
     cluster.servers[frozen].signal(Signal::SIGSTOP);
     // It cannot do anything: its watchdog does, while nobody may have taken over yet.
     processes::none_remains(cluster.servers[frozen].dir(), Duration::from_secs(6)).await;
@@ -121,21 +132,23 @@ async fn a_watchdog_that_dies_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_for_long_ends_agents_and_runs_go_on_after() {
     let Some(postgres) = Postgres::start(&[]) else { return };
-    let mut cluster = Cluster::new(Setup { database: Some(postgres.url()), ..Setup::fake() }.with(SHORT_LEASES));
+    // Long enough for a PostgreSQL that recovers on a busy machine.
+    let leases = SHORT_LEASES.replace("lease_seconds = 6", "lease_seconds = 18").replace("fence_seconds = 4", "fence_seconds = 12");
+    let mut cluster = Cluster::new(Setup { database: Some(postgres.url()), ..Setup::fake() }.with(&leases));
     cluster.add("all");
     let mut client = Client::connect(&cluster.servers[0]).await;
     let (url, secret, run) = long_run(&mut client).await;
     cluster.spawned(1, SOON).await;
     // A short absence harms nothing.
     postgres.crash();
-    let refused = hook::github(&url, &secret, "issue_comment", "d-2", &hook::comment(413, "hello")).await.expect("answered");
-    assert_eq!((refused.status, refused.headers.contains_key("retry-after")), (503, true), "nothing is acked that is not there");
     postgres.start_again();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    kept(&postgres.url()).await;
     assert_eq!((cluster.spawns().len(), processes::of_runs(cluster.servers[0].dir()).is_empty()), (1, false), "the agent went on");
     // A long one ends the agents; the run goes on afterwards, and no crash is counted against it.
     postgres.crash();
-    processes::none_remains(cluster.servers[0].dir(), Duration::from_secs(15)).await;
+    let refused = hook::github(&url, &secret, "issue_comment", "d-2", &hook::comment(413, "hello")).await.expect("answered");
+    assert_eq!((refused.status, refused.headers.contains_key("retry-after")), (503, true), "nothing is acked that is not there");
+    processes::none_remains(cluster.servers[0].dir(), Duration::from_secs(20)).await;
     postgres.start_again();
     cluster.spawned(2, TAKEN_OVER_WITHIN).await;
     let mut client = Client::connect(&cluster.servers[0]).await;

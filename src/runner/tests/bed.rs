@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Profile;
 use crate::domain::{
     Action, BusyPolicy, Caps, DeliveryId, DeliveryOrigin, EntryKind, Event, NoticeCode, Requester, RequesterKind, RetryPolicy, Run, RunId,
-    RunKind, RunLimits, SessionMode, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros, WorkerId, Workspace,
+    RunKind, RunLimits, SessionMode, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros, Workspace,
 };
 use crate::journal::Journal;
 use crate::queue::{Disposition, NewDelivery, Queue, RunRequest, RunThread};
