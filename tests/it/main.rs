@@ -5,6 +5,7 @@
 mod architecture;
 mod contract;
 mod crash;
+mod engine_chaos;
 mod engine_replicas;
 mod engine_takeover;
 mod failures;

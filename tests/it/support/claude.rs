@@ -12,6 +12,8 @@ pub(crate) struct Spawn {
     pub(crate) start_us: i64,
     /// None: it was killed.
     pub(crate) end_us: Option<i64>,
+    /// When it was last seen alive, where the double ticks.
+    pub(crate) alive_us: i64,
     pub(crate) session: String,
     /// `REPRISE_RUN`: boot and run.
     pub(crate) mark: String,
@@ -46,6 +48,7 @@ pub(crate) fn spawns(journal: &Path) -> Vec<Spawn> {
                 spawns.push(Spawn {
                     start_us: entry["time_us"].as_i64().unwrap_or_default(),
                     end_us: None,
+                    alive_us: entry["time_us"].as_i64().unwrap_or_default(),
                     session: entry["session"].as_str().unwrap_or_default().to_owned(),
                     mark: entry["run"].as_str().unwrap_or_default().to_owned(),
                     argv: entry["argv"].as_array().into_iter().flatten().filter_map(|a| a.as_str().map(str::to_owned)).collect(),
@@ -56,6 +59,11 @@ pub(crate) fn spawns(journal: &Path) -> Vec<Spawn> {
             Some("end") => {
                 if let Some(spawn) = open.remove(&pid).and_then(|at| spawns.get_mut(at)) {
                     spawn.end_us = entry["time_us"].as_i64();
+                }
+            }
+            Some("alive") => {
+                if let Some(spawn) = open.get(&pid).and_then(|at| spawns.get_mut(*at)) {
+                    spawn.alive_us = entry["time_us"].as_i64().unwrap_or_default();
                 }
             }
             _ => {}

@@ -59,6 +59,22 @@ impl Cluster {
         self.setup.database.as_deref().expect("it has one")
     }
 
+    /// Where the servers are.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(|server| server.url.clone()).collect()
+    }
+
+    /// What `reprise doctor` says of the database.
+    pub(crate) fn doctor(&self) -> String {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprise"))
+            .args(["doctor", "--data-dir"])
+            .arg(self.dir.path().join("doctor"))
+            .env("REPRISE__DATABASE__URL", self.database())
+            .output()
+            .expect("runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// What really started and ended, whichever server asked for it.
     pub(crate) fn spawns(&self) -> Vec<Spawn> {
         spawns(&self.journal())
