@@ -20,6 +20,7 @@ mod recover;
 mod requests;
 mod requeue;
 mod sessions;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -56,6 +57,8 @@ struct Inner {
     /// Some run's end was asked for.
     cancels: Notify,
     figures: figures::Cache,
+    /// Places that intake may claim into.
+    standby: standby::Standby,
 }
 
 /// What a boot found of boots before it.
@@ -89,7 +92,14 @@ impl Queue {
     #[expect(clippy::disallowed_methods, reason = "the caller owns the task by the handle it gets")]
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
-        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: figures::Cache::default() };
+        let inner = Inner {
+            store,
+            intake,
+            work: Notify::new(),
+            cancels: Notify::new(),
+            figures: figures::Cache::default(),
+            standby: standby::Standby::default(),
+        };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
         (queue, writer)

@@ -17,6 +17,8 @@ use crate::domain::{Error, Result};
 /// Older versions can lose a write-ahead log when checkpoints race.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
+/// Prepared statements of a connection.
+const STATEMENTS: usize = 256;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a caller waits for a connection, and a statement for another process's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,11 +46,17 @@ async fn sqlite(path: &Path) -> Result<Store> {
         // In KiB: the hot end of the indexes stays in memory.
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "memory")
+        // In pages: a checkpoint writes each page once, however often it was changed since the one before.
+        .pragma("wal_autocheckpoint", "8000")
+        // Set statements come in a few sizes each, and stay prepared.
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     let writer = SqlitePoolOptions::new()
         .min_connections(1)
         .max_connections(1)
         .acquire_timeout(PATIENCE)
+        // The file does not go away; asking it each time would be one more way to its thread and back.
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options.clone().create_if_missing(true))
@@ -63,6 +71,7 @@ async fn sqlite(path: &Path) -> Result<Store> {
     let reader = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
         .connect_with(options.read_only(true))
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;

@@ -19,6 +19,7 @@ pub(crate) mod samples;
 mod sessions;
 mod settings;
 pub(crate) mod sql;
+pub(crate) mod together;
 pub(crate) mod triggers;
 
 use std::path::Path;
