@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import preact from "@preact/preset-vite";
-import { type ProxyOptions, defineConfig } from "vite";
+import { defineConfig, type ProxyOptions } from "vite";
 
 // `npm run dev` shows the pages of this directory over a server that runs at REPRISE_ADDR.
 const server = process.env["REPRISE_ADDR"] ?? "http://localhost:7700";

@@ -1,5 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, type Interceptor, type Transport, createClient } from "@connectrpc/connect";
+import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { RepriseError } from "./errors.js";
 
 /** The API key: a fixed one, or a function that gives the present one. Undefined: none is sent. */

@@ -1,9 +1,6 @@
 export { Backoff, sleep } from "./backoff.js";
-export { type Key, authorize, createTypedClient } from "./client.js";
+export { authorize, createTypedClient, type Key } from "./client.js";
 export { type FieldViolation, RepriseError } from "./errors.js";
-export { type FireOptions, Reprise } from "./reprise.js";
-export { type SignedWebhook, type Signer, type UnsignedWebhook, newId, signWebhook } from "./sign.js";
-export { type WatchRunEvent, type WatchRunOptions, untilSilent, watchRunEvents } from "./watch.js";
 export * from "./gen/reprise/v1/access_pb.js";
 export * from "./gen/reprise/v1/access_service_pb.js";
 export * from "./gen/reprise/v1/error_reason_pb.js";
@@ -18,3 +15,6 @@ export * from "./gen/reprise/v1/trigger_pb.js";
 export * from "./gen/reprise/v1/trigger_service_pb.js";
 export * from "./gen/reprise/v1/webhook_gateway_service_pb.js";
 export * from "./gen/reprise/v1/webhook_pb.js";
+export { type FireOptions, Reprise } from "./reprise.js";
+export { newId, type SignedWebhook, type Signer, signWebhook, type UnsignedWebhook } from "./sign.js";
+export { untilSilent, type WatchRunEvent, type WatchRunOptions, watchRunEvents } from "./watch.js";

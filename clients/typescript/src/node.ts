@@ -1,7 +1,7 @@
 import type { SecureContextOptions } from "node:tls";
 import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { type Key, authorize } from "./client.js";
+import { authorize, type Key } from "./client.js";
 import { Reprise } from "./reprise.js";
 
 export * from "./index.js";

@@ -9,9 +9,14 @@ import { RunService } from "./gen/reprise/v1/run_service_pb.js";
 import { SessionService } from "./gen/reprise/v1/session_service_pb.js";
 import { SettingsService } from "./gen/reprise/v1/settings_service_pb.js";
 import type { TriggerSchema } from "./gen/reprise/v1/trigger_pb.js";
-import { type CreateTriggerResponse, type FireTriggerRequestSchema, type FireTriggerResponse, TriggerService } from "./gen/reprise/v1/trigger_service_pb.js";
+import {
+  type CreateTriggerResponse,
+  type FireTriggerRequestSchema,
+  type FireTriggerResponse,
+  TriggerService,
+} from "./gen/reprise/v1/trigger_service_pb.js";
 import { type DeliverWebhookResponse, WebhookGatewayService } from "./gen/reprise/v1/webhook_gateway_service_pb.js";
-import { type UnsignedWebhook, newId, signWebhook } from "./sign.js";
+import { newId, signWebhook, type UnsignedWebhook } from "./sign.js";
 import { type WatchRunEvent, type WatchRunOptions, watchRunEvents } from "./watch.js";
 
 /** What fires a trigger by hand: one of payload, body and sample, and whatever else FireTrigger takes. */
@@ -44,7 +49,10 @@ export class Reprise {
   }
 
   /** Makes a trigger. The answer's `secret` is shown this once. Safe to repeat with the same `requestId`. */
-  createTrigger(trigger: MessageInitShape<typeof TriggerSchema>, options: { secret?: string; requestId?: string } = {}): Promise<CreateTriggerResponse> {
+  createTrigger(
+    trigger: MessageInitShape<typeof TriggerSchema>,
+    options: { secret?: string; requestId?: string } = {},
+  ): Promise<CreateTriggerResponse> {
     return this.triggers.createTrigger({ trigger, requestId: newId(), ...options });
   }
 

@@ -1,4 +1,4 @@
-import { Code, type Client } from "@connectrpc/connect";
+import { type Client, Code } from "@connectrpc/connect";
 import { Backoff, sleep } from "./backoff.js";
 import { RepriseError } from "./errors.js";
 import type { JournalEntry } from "./gen/reprise/v1/journal_pb.js";
@@ -35,15 +35,24 @@ export type WatchRunEvent =
  * Follows a run to its end, over broken connections: it goes on at the last sequence, so that no entry comes twice and
  * none is left out. Ends when the run has ended; throws what no waiting helps against.
  */
-export async function* watchRunEvents(runs: Client<typeof RunService>, runId: string, options: WatchRunOptions = {}): AsyncGenerator<WatchRunEvent, void, undefined> {
+export async function* watchRunEvents(
+  runs: Client<typeof RunService>,
+  runId: string,
+  options: WatchRunOptions = {},
+): AsyncGenerator<WatchRunEvent, void, undefined> {
   const backoff = new Backoff();
-  let place: WatchPosition = options.tail === undefined ? { case: "afterSequence", value: options.afterSequence ?? 0 } : { case: "tail", value: options.tail };
+  let place: WatchPosition =
+    options.tail === undefined ? { case: "afterSequence", value: options.afterSequence ?? 0 } : { case: "tail", value: options.tail };
   let brokenAt: number | undefined;
   while (!options.signal?.aborted) {
     const request = { runId, position: place, includeRaw: options.includeRaw ?? false, includePartial: options.includePartial ?? false };
     let failure: RepriseError;
     try {
-      for await (const message of untilSilent((signal) => runs.watchRun(request, { signal }), options.silenceMs ?? 30_000, options.signal)) {
+      for await (const message of untilSilent(
+        (signal) => runs.watchRun(request, { signal }),
+        options.silenceMs ?? 30_000,
+        options.signal,
+      )) {
         backoff.reset();
         if (brokenAt !== undefined) {
           yield { kind: "reconnected", afterMs: Date.now() - brokenAt };
@@ -87,7 +96,11 @@ function toEvent(message: WatchRunResponse): WatchRunEvent | undefined {
  * The messages of a stream, given up with DEADLINE_EXCEEDED after `silenceMs` without one. A reader that leaves early, an
  * abort from outside and the silence all close the connection.
  */
-export async function* untilSilent<T>(open: (signal: AbortSignal) => AsyncIterable<T>, silenceMs: number, outer?: AbortSignal): AsyncGenerator<T, void, undefined> {
+export async function* untilSilent<T>(
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+  silenceMs: number,
+  outer?: AbortSignal,
+): AsyncGenerator<T, void, undefined> {
   const own = new AbortController();
   const abort = () => own.abort();
   if (outer?.aborted) own.abort();
@@ -110,7 +123,13 @@ export async function* untilSilent<T>(open: (signal: AbortSignal) => AsyncIterab
       listen();
     }
   } catch (thrown) {
-    if (silent) throw new RepriseError(`the server was silent for ${silenceMs} ms`, Code.DeadlineExceeded, { reason: "", metadata: {}, fields: [], retryAfterMs: undefined }, thrown);
+    if (silent)
+      throw new RepriseError(
+        `the server was silent for ${silenceMs} ms`,
+        Code.DeadlineExceeded,
+        { reason: "", metadata: {}, fields: [], retryAfterMs: undefined },
+        thrown,
+      );
     throw thrown;
   } finally {
     clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
-import { type Key, authorize } from "./client.js";
+import { authorize, type Key } from "./client.js";
 import { Reprise } from "./reprise.js";
 
 export * from "./index.js";

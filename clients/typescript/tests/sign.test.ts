@@ -2,7 +2,12 @@ import { expect, test } from "vitest";
 import { signWebhook } from "../src/sign.js";
 
 test("a GitHub webhook is signed as GitHub's documentation signs its example", async () => {
-  const signed = await signWebhook("It's a Secret to Everybody", { source: "github", body: "Hello, World!", event: "push", deliveryId: "1" });
+  const signed = await signWebhook("It's a Secret to Everybody", {
+    source: "github",
+    body: "Hello, World!",
+    event: "push",
+    deliveryId: "1",
+  });
   expect(signed.headers["x-hub-signature-256"]).toBe("sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
   expect(signed.headers["x-github-event"]).toBe("push");
 });

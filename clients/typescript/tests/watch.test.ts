@@ -56,7 +56,10 @@ test("a real error ends the watch with its reason, metadata and fields", async (
       throw refusal(Code.InvalidArgument, "FIELD_INVALID");
     },
   ]);
-  const failed = await reprise.watchRun("nonsense").next().catch((thrown: unknown) => thrown);
+  const failed = await reprise
+    .watchRun("nonsense")
+    .next()
+    .catch((thrown: unknown) => thrown);
   expect(failed).toBeInstanceOf(RepriseError);
   const error = failed as RepriseError;
   expect([error.reason, error.traceId, error.metadata["trace_id"]]).toEqual(["FIELD_INVALID", "abc", "abc"]);

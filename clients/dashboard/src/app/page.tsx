@@ -32,7 +32,13 @@ export function Page({ title, trail = [], aside, tab, mark, children }: Props) {
   return (
     <>
       <div class="crumb">
-        <button type="button" class="menu narrow" aria-label="Menu" aria-expanded={sideOpen.value} onClick={() => (sideOpen.value = !sideOpen.value)}>
+        <button
+          type="button"
+          class="menu narrow"
+          aria-label="Menu"
+          aria-expanded={sideOpen.value}
+          onClick={() => (sideOpen.value = !sideOpen.value)}
+        >
           <Icon name="rep" />
         </button>
         {trail.map((one) => (
@@ -50,7 +56,19 @@ export function Page({ title, trail = [], aside, tab, mark, children }: Props) {
 }
 
 /** The head of a page about one thing: its name, its state, its buttons, and a line of what belongs to it. */
-export function PageHead({ title, detail, state, buttons, meta }: { title: ComponentChildren; detail?: ComponentChildren; state?: ComponentChildren; buttons?: ComponentChildren; meta?: ComponentChildren }) {
+export function PageHead({
+  title,
+  detail,
+  state,
+  buttons,
+  meta,
+}: {
+  title: ComponentChildren;
+  detail?: ComponentChildren;
+  state?: ComponentChildren;
+  buttons?: ComponentChildren;
+  meta?: ComponentChildren;
+}) {
   return (
     <div class="head">
       <div class="line">

@@ -22,16 +22,21 @@ export function Palette() {
   const [at, setAt] = useState(0);
   const asked = useSettled(text.trim(), 150);
   const triggers = useQuery([], (signal) => reprise.triggers.listTriggers({ pageSize: 200 }, { signal }));
-  const threads = useQuery([asked], async (signal) => (asked ? (await reprise.sessions.listSessions({ query: asked, pageSize: 8 }, { signal })).sessions : []));
+  const threads = useQuery([asked], async (signal) =>
+    asked ? (await reprise.sessions.listSessions({ query: asked, pageSize: 8 }, { signal })).sessions : [],
+  );
   const wanted = text.trim().toLowerCase();
   const hits: Hit[] = [];
   const byId = hrefOfId(text.trim());
   if (byId) hits.push({ href: byId, label: text.trim(), rest: "open" });
-  for (const one of places) if (one.label.toLowerCase().includes(wanted)) hits.push({ href: one.href, label: one.label, rest: `g ${one.key}` });
+  for (const one of places)
+    if (one.label.toLowerCase().includes(wanted)) hits.push({ href: one.href, label: one.label, rest: `g ${one.key}` });
   for (const one of triggers.data?.triggers ?? []) {
-    if (wanted && `${one.slug} ${one.displayName ?? ""}`.toLowerCase().includes(wanted)) hits.push({ href: hrefs.trigger(one.slug), label: one.displayName || one.slug, rest: "trigger" });
+    if (wanted && `${one.slug} ${one.displayName ?? ""}`.toLowerCase().includes(wanted))
+      hits.push({ href: hrefs.trigger(one.slug), label: one.displayName || one.slug, rest: "trigger" });
   }
-  for (const one of threads.data ?? []) hits.push({ href: hrefs.session(one.id), label: `${one.threadKey || shortId(one.id)} ${one.title}`, rest: "session" });
+  for (const one of threads.data ?? [])
+    hits.push({ href: hrefs.session(one.id), label: `${one.threadKey || shortId(one.id)} ${one.title}`, rest: "session" });
   const chosen = Math.min(at, hits.length - 1);
 
   useEffect(() => dialog.current?.showModal(), []);
@@ -51,7 +56,13 @@ export function Palette() {
     event.preventDefault();
   };
   return (
-    <dialog ref={dialog} class="palette" aria-label="Search" onCancel={close} onClick={(event) => event.target === dialog.current && close()}>
+    <dialog
+      ref={dialog}
+      class="palette"
+      aria-label="Search"
+      onCancel={close}
+      onClick={(event) => event.target === dialog.current && close()}
+    >
       <input
         type="text"
         role="combobox"

@@ -103,7 +103,13 @@ export function startRouter(): void {
     },
     { signal },
   );
-  addEventListener("hashchange", () => void (current.value = read()), { signal });
+  addEventListener(
+    "hashchange",
+    () => {
+      current.value = read();
+    },
+    { signal },
+  );
   document.addEventListener(
     "click",
     (event) => {

@@ -43,7 +43,14 @@ interface ButtonProps {
 /** A button. The name of what needs more input ends in "…". */
 export function Button({ children, onClick, primary, danger, menu, icon, busy, disabled, type = "button", title }: ButtonProps) {
   return (
-    <button type={type} class={`btn${primary ? " primary" : ""}${danger ? " danger" : ""}`} disabled={disabled || busy} aria-busy={busy} title={title} onClick={onClick}>
+    <button
+      type={type}
+      class={`btn${primary ? " primary" : ""}${danger ? " danger" : ""}`}
+      disabled={disabled || busy}
+      aria-busy={busy}
+      title={title}
+      onClick={onClick}
+    >
       {icon && <Icon name={icon} />}
       {children}
       {menu && <Icon name="menu" />}
@@ -70,7 +77,17 @@ export interface Segment<T extends string> {
 }
 
 /** Joined buttons: one is chosen (tabs), or, with a list as `value`, any number (kinds shown in a log). */
-export function Segments<T extends string>({ label, options, value, onChange }: { label: string; options: readonly Segment<T>[]; value: T | readonly T[]; onChange: (value: T) => void }) {
+export function Segments<T extends string>({
+  label,
+  options,
+  value,
+  onChange,
+}: {
+  label: string;
+  options: readonly Segment<T>[];
+  value: T | readonly T[];
+  onChange: (value: T) => void;
+}) {
   const pressed = (one: T) => (Array.isArray(value) ? value.includes(one) : value === one);
   return (
     <div class="seg" role="group" aria-label={label}>
@@ -124,7 +141,17 @@ export function Facts({ facts, large = false, top = false }: { facts: readonly F
 }
 
 /** What happened, why, and what goes on. `continues` draws the repeat sign: it goes on from an earlier run. */
-export function Notice({ mark, title, children, continues = false }: { mark?: Mark; title: string; children?: ComponentChildren; continues?: boolean }) {
+export function Notice({
+  mark,
+  title,
+  children,
+  continues = false,
+}: {
+  mark?: Mark;
+  title: string;
+  children?: ComponentChildren;
+  continues?: boolean;
+}) {
   return (
     <div class="note">
       {continues ? <Icon name="rep" /> : <span class={`st ${MARK_CLASS[mark ?? "none"]}`} />}
@@ -157,7 +184,23 @@ export function Fold({ text, onShow, onDownload }: { text: string; onShow: () =>
 }
 
 /** A row that opens; its body is the only box. `onToggle` tells when the person opened or closed it. */
-export function Card({ name, argument, rest, duration, open = false, onToggle, children }: { name: string; argument?: ComponentChildren; rest?: ComponentChildren; duration?: ComponentChildren; open?: boolean; onToggle?: (open: boolean) => void; children?: ComponentChildren }) {
+export function Card({
+  name,
+  argument,
+  rest,
+  duration,
+  open = false,
+  onToggle,
+  children,
+}: {
+  name: string;
+  argument?: ComponentChildren;
+  rest?: ComponentChildren;
+  duration?: ComponentChildren;
+  open?: boolean;
+  onToggle?: (open: boolean) => void;
+  children?: ComponentChildren;
+}) {
   const toggle = (event: TargetedEvent<HTMLDetailsElement>) => {
     if (event.currentTarget.open !== open) onToggle?.(event.currentTarget.open);
   };
@@ -194,7 +237,15 @@ export function LineageDots({ runs }: { runs: readonly Ancestor[] }) {
   const shown = runs.length > 8 ? [...runs.slice(0, 1), undefined, ...runs.slice(-6)] : runs;
   return (
     <span class="chain">
-      {shown.map((run) => (run ? <a key={run.id} href={run.href} title={run.title} aria-label={run.title} class={run.mark ? MARK_CLASS[run.mark] : ""} /> : <span key="gap">…</span>))}
+      {shown.map((run) =>
+        run ? (
+          <a key={run.id} href={run.href} title={run.title} class={run.mark ? MARK_CLASS[run.mark] : ""}>
+            <span class="sr">{run.title}</span>
+          </a>
+        ) : (
+          <span key="gap">…</span>
+        ),
+      )}
     </span>
   );
 }

@@ -11,17 +11,26 @@ interface FieldProps {
 
 /** The sentence that the server wrote for a field of the request: `fieldError(error, "trigger.slug")`. Fields below it count too. */
 export function fieldError(error: RepriseError | undefined, ...paths: string[]): string | undefined {
-  const found = error?.fields.find(({ field }) => paths.some((path) => field === path || field.startsWith(`${path}.`) || field.startsWith(`${path}[`)));
+  const found = error?.fields.find(({ field }) =>
+    paths.some((path) => field === path || field.startsWith(`${path}.`) || field.startsWith(`${path}[`)),
+  );
   return found?.description;
 }
 
 /** Violations that no field of the form shows, so that nothing the server said is lost. */
 export function otherFields(error: RepriseError | undefined, shown: readonly string[]): string[] {
-  return (error?.fields ?? []).filter(({ field }) => !shown.some((path) => field === path || field.startsWith(`${path}.`))).map(({ field, description }) => `${field}: ${description}`);
+  return (error?.fields ?? [])
+    .filter(({ field }) => !shown.some((path) => field === path || field.startsWith(`${path}.`)))
+    .map(({ field, description }) => `${field}: ${description}`);
 }
 
 /** Label above, help below, the error in place of nothing: the height of a form changes only when there is an error. */
-export function Field({ label, help, error, children }: FieldProps & { children: (ids: { id: string; describedBy: string }) => ComponentChildren }) {
+export function Field({
+  label,
+  help,
+  error,
+  children,
+}: FieldProps & { children: (ids: { id: string; describedBy: string }) => ComponentChildren }) {
   const id = useId();
   return (
     <div class={`field${error ? " wrong" : ""}`}>
@@ -155,7 +164,13 @@ export function SelectField<T extends string>({ value, options, onChange, disabl
   return (
     <Field {...field}>
       {({ id, describedBy }) => (
-        <select id={id} class="input" disabled={disabled} aria-describedby={describedBy} onChange={(event) => onChange(event.currentTarget.value as T)}>
+        <select
+          id={id}
+          class="input"
+          disabled={disabled}
+          aria-describedby={describedBy}
+          onChange={(event) => onChange(event.currentTarget.value as T)}
+        >
           {options.map((one) => (
             <option key={one.value} value={one.value} selected={one.value === value}>
               {one.label}
@@ -168,11 +183,30 @@ export function SelectField<T extends string>({ value, options, onChange, disabl
 }
 
 /** A box to tick, with its sentence. */
-export function Check({ label, help, checked, onChange, disabled }: { label: ComponentChildren; help?: ComponentChildren; checked: boolean; onChange: (checked: boolean) => void; disabled?: boolean }) {
+export function Check({
+  label,
+  help,
+  checked,
+  onChange,
+  disabled,
+}: {
+  label: ComponentChildren;
+  help?: ComponentChildren;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+  disabled?: boolean;
+}) {
   const id = useId();
   return (
     <div class="check">
-      <input id={id} type="checkbox" checked={checked} disabled={disabled} aria-describedby={`${id}-help`} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <input
+        id={id}
+        type="checkbox"
+        checked={checked}
+        disabled={disabled}
+        aria-describedby={`${id}-help`}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
       <label for={id}>{label}</label>
       {help && (
         <p id={`${id}-help`} class="help">
@@ -184,21 +218,51 @@ export function Check({ label, help, checked, onChange, disabled }: { label: Com
 }
 
 /** The field of a filter bar: search words, and at its end how many there are. */
-export function Find({ value, onInput, label, rest, width }: { value: string; onInput: (value: string) => void; label: string; rest?: ComponentChildren; width?: "wide" }) {
+export function Find({
+  value,
+  onInput,
+  label,
+  rest,
+  width,
+}: {
+  value: string;
+  onInput: (value: string) => void;
+  label: string;
+  rest?: ComponentChildren;
+  width?: "wide";
+}) {
   return (
     <label class={`find${width ? " is-wide" : ""}`}>
       <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
         <circle cx="7" cy="7" r="4" />
         <path d="m10 10 3.2 3.2" />
       </svg>
-      <input type="text" value={value} placeholder={label} aria-label={label} spellcheck={false} data-find onInput={(event) => onInput(event.currentTarget.value)} />
+      <input
+        type="text"
+        value={value}
+        placeholder={label}
+        aria-label={label}
+        spellcheck={false}
+        data-find
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
       {rest !== undefined && <span class="t12">{rest}</span>}
     </label>
   );
 }
 
 /** A choice in a filter bar. The empty value is "all". */
-export function Choice<T extends string>({ label, value, options, onChange }: { label: string; value: T | ""; options: readonly { value: T; label: string }[]; onChange: (value: T | "") => void }) {
+export function Choice<T extends string>({
+  label,
+  value,
+  options,
+  onChange,
+}: {
+  label: string;
+  value: T | "";
+  options: readonly { value: T; label: string }[];
+  onChange: (value: T | "") => void;
+}) {
   return (
     <span class="choice">
       <select aria-label={label} onChange={(event) => onChange(event.currentTarget.value as T | "")}>

@@ -1,5 +1,5 @@
 import { Code, type Interceptor } from "@connectrpc/connect";
-import { RepriseError, connect } from "@reprise/client";
+import { connect, RepriseError } from "@reprise/client";
 import { noteDown, noteUp } from "./connection.ts";
 import { currentKey, noteRefused } from "./session.ts";
 

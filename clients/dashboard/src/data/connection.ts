@@ -1,5 +1,5 @@
-import { Backoff, type RepriseError } from "@reprise/client";
 import { signal } from "@preact/signals";
+import { Backoff, type RepriseError } from "@reprise/client";
 
 /** How the server can be reached: not asked yet, yes, or no. */
 export const connection = signal<"unknown" | "up" | "down">("unknown");

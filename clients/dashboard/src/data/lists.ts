@@ -41,7 +41,10 @@ export function useDeliveryRows(filter: Filter<WatchDeliveriesRequest>): LiveLis
   );
 }
 
-function useLiveList<T extends { id: string }>(filterKey: string, follow: (rows: LiveRows<T>, signal: AbortSignal) => Promise<void>): LiveList<T> {
+function useLiveList<T extends { id: string }>(
+  filterKey: string,
+  follow: (rows: LiveRows<T>, signal: AbortSignal) => Promise<void>,
+): LiveList<T> {
   const list = useMemo(() => ({ rows: new LiveRows<T>((row) => row.id), error: signal<RepriseError | undefined>(undefined) }), [filterKey]);
   useEffect(
     () =>

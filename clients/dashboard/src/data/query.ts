@@ -72,7 +72,10 @@ export interface Pages<T> {
 }
 
 /** Reads the first page when a value of `deps` changes, and further ones when asked. */
-export function usePages<T>(deps: readonly unknown[], load: (pageToken: string, signal: AbortSignal) => Promise<{ items: readonly T[]; next: string }>): Pages<T> {
+export function usePages<T>(
+  deps: readonly unknown[],
+  load: (pageToken: string, signal: AbortSignal) => Promise<{ items: readonly T[]; next: string }>,
+): Pages<T> {
   const first = useQuery(deps, (signal) => load("", signal));
   const [rest, setRest] = useState<{ of: unknown; items: readonly T[]; next: string; loading: boolean; error?: RepriseError }>();
   const own = rest && rest.of === first.data ? rest : undefined;
@@ -90,14 +93,17 @@ export function usePages<T>(deps: readonly unknown[], load: (pageToken: string, 
       setRest({ of, items: before, next, loading: true });
       load(next, new AbortController().signal).then(
         (page) => setRest((was) => (was?.of === of ? { of, items: [...before, ...page.items], next: page.next, loading: false } : was)),
-        (thrown: unknown) => setRest((was) => (was?.of === of ? { of, items: before, next, loading: false, error: RepriseError.from(thrown) } : was)),
+        (thrown: unknown) =>
+          setRest((was) => (was?.of === of ? { of, items: before, next, loading: false, error: RepriseError.from(thrown) } : was)),
       );
     },
   };
 }
 
 /** A call that a button makes: whether it is under way, and how it failed. */
-export function useAction<A extends unknown[], T>(call: (...args: A) => Promise<T>): { run: (...args: A) => Promise<T | undefined>; busy: boolean; error: RepriseError | undefined; clear: () => void } {
+export function useAction<A extends unknown[], T>(
+  call: (...args: A) => Promise<T>,
+): { run: (...args: A) => Promise<T | undefined>; busy: boolean; error: RepriseError | undefined; clear: () => void } {
   const [state, setState] = useState<{ busy: boolean; error?: RepriseError }>({ busy: false });
   const run = async (...args: A): Promise<T | undefined> => {
     setState({ busy: true });

@@ -1,4 +1,4 @@
-import { type ReadonlySignal, batch, computed, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, signal } from "@preact/signals";
 
 /**
  * The rows of a live list, newest first. What is shown changes in place; a new row, which would move the page, waits

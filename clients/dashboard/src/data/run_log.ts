@@ -200,7 +200,10 @@ export class RunLog {
           this.error.value = event.error;
           continue;
         case "reconnected":
-          this.seams.value = [...this.seams.peek(), { afterSequence: last, text: `reconnected after ${formatSpan(event.afterMs)}, nothing lost` }];
+          this.seams.value = [
+            ...this.seams.peek(),
+            { afterSequence: last, text: `reconnected after ${formatSpan(event.afterMs)}, nothing lost` },
+          ];
           break;
       }
       this.state.value = "live";
@@ -223,7 +226,10 @@ function without(writing: readonly Writing[], entry: JournalEntry): readonly Wri
 }
 
 /** A piece of text: where its offset, in characters, is not the end of what is held, everything from there is replaced. */
-function written(writing: readonly Writing[], delta: { blockId: string; thinking: boolean; offset: number; text: string }): readonly Writing[] {
+function written(
+  writing: readonly Writing[],
+  delta: { blockId: string; thinking: boolean; offset: number; text: string },
+): readonly Writing[] {
   const held = writing.find((one) => one.blockId === delta.blockId);
   const added = countCharacters(delta.text);
   if (!held) return [...writing, { blockId: delta.blockId, thinking: delta.thinking, text: delta.text, characters: added }];
@@ -249,8 +255,12 @@ function apiSource(runId: string): RunLogSource {
   return {
     watch: (options) => watchRunEvents(reprise.runs, runId, options),
     page: async ({ before, after, size }, signal) => {
-      const position = before === undefined ? { case: "afterSequence" as const, value: after ?? 0 } : { case: "beforeSequence" as const, value: before };
-      const answer = await reprise.runs.listJournalEntries({ runId, position, newestFirst: before !== undefined, pageSize: size }, { signal });
+      const position =
+        before === undefined ? { case: "afterSequence" as const, value: after ?? 0 } : { case: "beforeSequence" as const, value: before };
+      const answer = await reprise.runs.listJournalEntries(
+        { runId, position, newestFirst: before !== undefined, pageSize: size },
+        { signal },
+      );
       return before === undefined ? answer.entries : answer.entries.toReversed();
     },
   };

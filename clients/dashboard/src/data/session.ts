@@ -54,7 +54,9 @@ function kept(error: RepriseError): boolean {
 }
 
 function codeRefused(error: RepriseError): string {
-  return error.reason === "CODE_INVALID" ? "The sign-in code was used already or is too old. Make a new one, or enter an API key." : error.message;
+  return error.reason === "CODE_INVALID"
+    ? "The sign-in code was used already or is too old. Make a new one, or enter an API key."
+    : error.message;
 }
 
 /** The code behind `#code=`, which leaves the address before anything else happens. */

@@ -47,7 +47,12 @@ export function whileVisible(slot: StreamSlot, work: (signal: AbortSignal) => Pr
  * Follows a list: opens the stream again when it broke or fell silent, until aborted. Throws what no waiting helps
  * against.
  */
-export async function followList<T>(open: (signal: AbortSignal) => AsyncIterable<T>, take: (message: T) => void, signal: AbortSignal, silenceMs = SILENCE_MS): Promise<void> {
+export async function followList<T>(
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+  take: (message: T) => void,
+  signal: AbortSignal,
+  silenceMs = SILENCE_MS,
+): Promise<void> {
   const backoff = new Backoff();
   while (!signal.aborted) {
     let atLeast = 0;
