@@ -27,6 +27,7 @@ import { AreaField, Check, Choice, Find, NumberField, SelectField, TextField } f
 import { Icon } from "../src/components/icon.tsx";
 import { JsonTree } from "../src/components/json_tree.tsx";
 import { type Column, List, NewChip, RowAction, RowActions } from "../src/components/list.tsx";
+import { MenuButton } from "../src/components/menu.tsx";
 import { Plot } from "../src/components/plot.tsx";
 import { Terminal } from "../src/components/terminal.tsx";
 import { CopyBlock, Id } from "../src/components/text.tsx";
@@ -223,7 +224,13 @@ function Gallery() {
           state={<State mark="live" word="running 1m 12s" />}
           buttons={
             <>
-              <Button menu>Cancel</Button>
+              <MenuButton
+                label="Cancel"
+                items={[
+                  { label: "After this step", hint: "The tool that runs now ends first", onChoose: () => {} },
+                  { label: "Now", hint: "What it is doing is lost", onChoose: () => {}, danger: true },
+                ]}
+              />
               <Button menu>Retry</Button>
             </>
           }
