@@ -53,6 +53,8 @@ go_code() {
 for language in "$@"; do
     case $language in
         python) python ;;
+        # Only what the tests need.
+        python-tools) python_tools ;;
         go) go_code ;;
         *) printf 'generate.sh: unknown: %s\n' "$language" >&2; exit 2 ;;
     esac
