@@ -33,6 +33,14 @@ else
     skip "buf lint, buf breaking" "npm is not installed"
 fi
 
+step "TypeScript and the dashboard (tsc, biome)"
+if command -v npm >/dev/null; then
+    make --silent clients/node_modules/.package-lock.json
+    (cd clients && npm run --silent check -w typescript && npm run --silent check -w dashboard && npm run --silent lint) || failed=1
+else
+    skip "tsc, biome" "npm is not installed"
+fi
+
 step "spelling (typos)"
 if command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1; then
     [ -x .tools/typos/bin/typos ] || { python3 -m venv .tools/typos && .tools/typos/bin/pip install --quiet typos==1.52.0; }

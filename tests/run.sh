@@ -49,6 +49,14 @@ cargo build --workspace --all-targets --quiet
 step "Rust"
 cargo test --workspace --quiet -- --test-threads="${REPRISE_TEST_THREADS:-2}"
 
+step "TypeScript and the dashboard"
+if command -v npm >/dev/null; then
+    make --silent dashboard
+    (cd clients && npm test --silent -w typescript && npm test --silent -w dashboard)
+else
+    skipped+=("TypeScript client and dashboard: npm is not installed")
+fi
+
 step "demo"
 if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then
     bash tests/demo.sh
