@@ -49,13 +49,24 @@ go_code() {
     .tools/buf/node_modules/.bin/buf generate --template clients/go/buf.gen.yaml
 }
 
-[ "$#" -gt 0 ] || set -- python go
+typescript() {
+    if ! command -v npm >/dev/null; then
+        lacks typescript "npm is not installed"
+        return
+    fi
+    make --silent .tools/buf/node_modules/.bin/buf clients/node_modules/.package-lock.json
+    rm -rf clients/typescript/src/gen
+    .tools/buf/node_modules/.bin/buf generate --template clients/typescript/buf.gen.yaml
+}
+
+[ "$#" -gt 0 ] || set -- python go typescript
 for language in "$@"; do
     case $language in
         python) python ;;
         # Only what the tests need.
         python-tools) python_tools ;;
         go) go_code ;;
+        typescript) typescript ;;
         *) printf 'generate.sh: unknown: %s\n' "$language" >&2; exit 2 ;;
     esac
 done
