@@ -12,6 +12,7 @@ TEST_PROXY_ADDR              the plain server through the proxy
 TEST_CONTROL                 host:port of the control: one connection, one word, one answer
                                cut      breaks the connections that are open now; says how many
                                stall    the connections that are open now stay open and carry nothing any more; says how many
+                               count    says how many there have been
                                restart  stops the plain server as an operator does, and starts it again; says `ok`
 TEST_HOME                    a directory of its own
 """
@@ -86,6 +87,7 @@ class Proxy:
     def __init__(self, server):
         self.server = server
         self.pairs = []
+        self.count = 0
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "127.0.0.1:{}".format(self.listener.getsockname()[1])
@@ -101,6 +103,7 @@ class Proxy:
                 continue
             pair = Pair(client, upstream)
             with self.lock:
+                self.count += 1
                 self.pairs = [other for other in self.pairs if other.is_open] + [pair]
             for source, target in ((client, upstream), (upstream, client)):
                 threading.Thread(target=pair.pump, args=(source, target), daemon=True).start()
@@ -152,7 +155,7 @@ def control(proxy):
         proxy.server.start()
         return "ok"
 
-    words = {"cut": lambda: proxy.each(Pair.cut), "stall": lambda: proxy.each(Pair.stall), "restart": restart}
+    words = {"cut": lambda: proxy.each(Pair.cut), "stall": lambda: proxy.each(Pair.stall), "count": lambda: proxy.count, "restart": restart}
 
     class Control(socketserver.StreamRequestHandler):
         def handle(self):

@@ -79,9 +79,8 @@ class Unary(Base):
         self.assertEqual(run.stdout.strip(), str(v1.ROLE_ADMIN), run.stderr)
 
     def test_a_bad_address_is_said_before_a_call(self) -> None:
-        for address in ("", "ftp://host", "host name:1", "http://host/path"):
-            if address:
-                self.assertRaisesRegex(ValueError, "no address", connect, address)
+        for address in ("ftp://host", "host name:1", "http://host/path", "http://"):
+            self.assertRaisesRegex(ValueError, "no address", connect, address)
         with self.assertRaisesRegex(ValueError, "the API key has characters that no key has"):
             connect(key="secret\nkey")
 
@@ -163,20 +162,22 @@ class LostConnections(Base):
     def test_a_connection_that_falls_silent(self) -> None:
         run_id = self.fired(TOOL)
         begun = time.monotonic()
-        self.followed(run_id, lambda entry: entry.HasField("tool_call"), lambda: self.broken("stall"), silence=1)
-        self.assertLess(time.monotonic() - begun, 20)
+        self.followed(run_id, lambda entry: entry.HasField("tool_call"), lambda: self.broken("stall"), silence=2)
+        self.assertLess(time.monotonic() - begun, 45)
 
     def test_a_slow_reader_is_not_silence(self) -> None:
         run_id = self.fired("[[lines: 3]]")
-        entries = []
-        for entry in self.far.watch(run_id, silence=0.5, timeout=60):
+        self.far.wait(run_id)
+        before, entries = control("count"), []
+        for entry in self.far.watch(run_id, silence=2, timeout=60):
             entries.append(entry)
             if len(entries) == 2:
-                time.sleep(1.5)
+                time.sleep(4)
         self.same_as_direct(entries, run_id)
+        self.assertEqual(control("count"), before, "it connected again")
 
     def test_a_server_that_restarts_under_the_run(self) -> None:
-        run_id = self.fired("[[toolcall]] [[sleep: 4]] [[say: done]]")
+        run_id = self.fired("[[toolcall]] [[sleep: 30]] [[say: done]]")
 
         def restart() -> None:
             self.assertEqual(control("restart"), "ok")

@@ -128,7 +128,7 @@ test("a connection that is cut again and again in the past", async () => {
 });
 
 test("a server that restarts under the run", async () => {
-  const runId = await fired("[[toolcall]] [[sleep: 4]] [[say: done]]");
+  const runId = await fired("[[toolcall]] [[sleep: 30]] [[say: done]]");
   let restarted = false;
   const entries = await followed(far, runId, async (entry) => {
     if (entry.kind.case === "toolCall" && !restarted) restarted = (await control("restart")) === "ok";

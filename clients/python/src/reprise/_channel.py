@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from reprise import errors
 
 _DEFAULT_ADDRESS = "127.0.0.1:7700"
 _LARGEST_MESSAGE = 32 << 20
+_LOOPBACK = re.compile(r"localhost:|127\.|\[::1\]")
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.primary_user_agent", "reprise-python/0.1.0"),
@@ -40,8 +42,9 @@ class Place(NamedTuple):
 
 def place_of(address: str) -> Place:
     """Reads `localhost:7700`, `http://host:port` and `https://host[:port]`."""
-    text = address.strip().rstrip("/")
+    text = address.strip()
     scheme, rest = text.split("://", 1) if "://" in text else ("http", text)
+    rest = rest.rstrip("/")
     if scheme not in ("http", "https") or not rest or "/" in rest or any(c.isspace() for c in rest):
         raise ValueError(f"`{address}` is no address: expected HOST:PORT, http://HOST:PORT or https://HOST")
     has_port = rest.rpartition(":")[2].isdigit() and not rest.endswith("]")
@@ -61,12 +64,14 @@ def open_channel(address: str | None, key: str | None, ca_file: str | Path | Non
     if key and not (key.strip().isascii() and key.strip().isprintable()):
         # The key itself must not appear in the message.
         raise ValueError("the API key has characters that no key has")
+    # A proxy of the environment is no way to this machine.
+    options = _OPTIONS + ([("grpc.enable_http_proxy", 0)] if _LOOPBACK.match(place.target) else [])
     if place.secure:
         ca_file = ca_file or from_environment("REPRISE_CA_FILE")
         trusted = Path(ca_file).read_bytes() if ca_file else None
-        channel = grpc.secure_channel(place.target, grpc.ssl_channel_credentials(trusted), _OPTIONS)
+        channel = grpc.secure_channel(place.target, grpc.ssl_channel_credentials(trusted), options)
     else:
-        channel = grpc.insecure_channel(place.target, _OPTIONS)
+        channel = grpc.insecure_channel(place.target, options)
     return grpc.intercept_channel(channel, _Calls(key.strip() if key else None, timeout))
 
 
