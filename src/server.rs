@@ -1,6 +1,9 @@
-//! One listener for everything: gRPC, gRPC-web with CORS, webhooks, health, reflection and metrics, plain or over TLS.
+//! One listener for everything: gRPC, gRPC-web with CORS, webhooks, health, reflection, metrics and the dashboard, plain or
+//! over TLS.
 
 mod connection;
+mod dashboard;
+mod origin;
 mod routes;
 
 use std::net::SocketAddr;

@@ -28,6 +28,8 @@ pub enum Code {
     ResourceExhausted,
     /// The caller is not known.
     Unauthenticated,
+    /// The caller may not.
+    PermissionDenied,
     /// The server cannot now.
     Unavailable,
     /// A fault of ours.
@@ -130,6 +132,9 @@ pub enum Error {
     /// The key is not known.
     #[error("the API key is not known")]
     KeyInvalid,
+    /// A page of another origin called.
+    #[error("pages of origin `{origin}` may not call this server; `server.cors_origins` lists those that may")]
+    OriginRefused { origin: String },
     /// The server is stopping.
     #[error("the server is stopping; try again in a moment")]
     Draining,
@@ -181,6 +186,7 @@ impl Error {
             Self::SequenceBeyondEnd { .. } => Code::OutOfRange,
             Self::QueueFull { .. } | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
             Self::KeyMissing | Self::KeyInvalid => Code::Unauthenticated,
+            Self::OriginRefused { .. } => Code::PermissionDenied,
             Self::Draining | Self::StoreUnavailable(_) => Code::Unavailable,
             Self::Fenced | Self::Internal(_) => Code::Internal,
         }
@@ -214,6 +220,7 @@ impl Error {
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::KeyMissing => "KEY_MISSING",
             Self::KeyInvalid => "KEY_INVALID",
+            Self::OriginRefused { .. } => "ORIGIN_REFUSED",
             Self::Draining => "DRAINING",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             Self::Fenced | Self::Internal(_) => "INTERNAL_ERROR",
@@ -245,6 +252,7 @@ impl Error {
             Self::RunNotFinished { status } => vec![("state", status.to_string())],
             Self::SequenceBeyondEnd { last_sequence, .. } => vec![("last_sequence", last_sequence.to_string())],
             Self::QueueFull { scope, limit } => vec![("scope", (*scope).to_owned()), ("limit", limit.to_string())],
+            Self::OriginRefused { origin } => vec![("origin", origin.clone())],
             Self::MessageTooLarge { limit_bytes } => vec![("limit_bytes", limit_bytes.to_string())],
             _ => Vec::new(),
         }

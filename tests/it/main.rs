@@ -5,6 +5,7 @@
 mod architecture;
 mod contract;
 mod crash;
+mod dashboard;
 mod failures;
 mod hooks;
 mod migrations;
