@@ -133,7 +133,8 @@ impl App {
         let lookout = own(look_for_agents(setup, agents_found, stop.clone()));
         let facts = facts(&config, &public_url, store.is_postgres(), agents);
         let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
-        let rooms = Rooms { store: Arc::clone(&store), queue, journal: journal.clone(), settings, intake, cipher, facts };
+        let rooms =
+            Rooms { store: Arc::clone(&store), queue, journal: journal.clone(), settings, intake, access: access.clone(), cipher, facts };
         let services = Services::new(rooms);
         let router = server::router(server::Parts {
             config: config.server.clone(),

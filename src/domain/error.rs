@@ -132,6 +132,15 @@ pub enum Error {
     /// The key is not known.
     #[error("the API key is not known")]
     KeyInvalid,
+    /// The key's time is over.
+    #[error("the API key has ended; sign in again")]
+    KeyExpired,
+    /// The sign-in code cannot be redeemed.
+    #[error("the sign-in code is unknown, used already or too old; make a new one with `reprise dashboard`")]
+    CodeInvalid,
+    /// Too many calls of an rpc that is open to all.
+    #[error("too many calls; try again in a moment")]
+    RateLimited,
     /// A page of another origin called.
     #[error("pages of origin `{origin}` may not call this server; `server.cors_origins` lists those that may")]
     OriginRefused { origin: String },
@@ -184,8 +193,8 @@ impl Error {
             | Self::RunNotFinished { .. }
             | Self::PromptNotKept => Code::FailedPrecondition,
             Self::SequenceBeyondEnd { .. } => Code::OutOfRange,
-            Self::QueueFull { .. } | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
-            Self::KeyMissing | Self::KeyInvalid => Code::Unauthenticated,
+            Self::QueueFull { .. } | Self::MessageTooLarge { .. } | Self::RateLimited => Code::ResourceExhausted,
+            Self::KeyMissing | Self::KeyInvalid | Self::KeyExpired | Self::CodeInvalid => Code::Unauthenticated,
             Self::OriginRefused { .. } => Code::PermissionDenied,
             Self::Draining | Self::StoreUnavailable(_) => Code::Unavailable,
             Self::Fenced | Self::Internal(_) => Code::Internal,
@@ -220,6 +229,9 @@ impl Error {
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::KeyMissing => "KEY_MISSING",
             Self::KeyInvalid => "KEY_INVALID",
+            Self::KeyExpired => "KEY_EXPIRED",
+            Self::CodeInvalid => "CODE_INVALID",
+            Self::RateLimited => "RATE_LIMITED",
             Self::OriginRefused { .. } => "ORIGIN_REFUSED",
             Self::Draining => "DRAINING",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
@@ -264,6 +276,7 @@ impl Error {
         match self {
             Self::QueueFull { .. } => Some(Duration::from_secs(30)),
             Self::Draining | Self::StoreUnavailable(_) => Some(Duration::from_secs(5)),
+            Self::RateLimited => Some(Duration::from_secs(10)),
             _ => None,
         }
     }

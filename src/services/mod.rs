@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 pub use directories::remove as remove_directories;
 pub use facts::{AgentFound, Facts};
 
-use crate::access::Principal;
+use crate::access::{Access, Principal};
 use crate::domain::{Delivery, DeliveryId, Error, Requester, RequesterKind, Result, Run, RunId, Session, SessionId, Trigger, TriggerId};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -56,6 +56,8 @@ pub struct Rooms {
     pub settings: SettingsCache,
     /// The front door, for firing by hand.
     pub intake: Intake,
+    /// Keys of callers.
+    pub access: Access,
     /// Seals signing secrets.
     pub cipher: Cipher,
     /// What is fixed at start.

@@ -18,6 +18,7 @@ mod runs;
 pub(crate) mod samples;
 mod sessions;
 mod settings;
+pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
 pub(crate) mod triggers;
 

@@ -11,6 +11,7 @@ mod hooks;
 mod migrations;
 mod real_claude;
 mod sessions;
+mod sign_in;
 mod support;
 mod threads;
 mod watch;
