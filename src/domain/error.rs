@@ -141,6 +141,9 @@ pub enum Error {
     /// Too many calls of an rpc that is open to all.
     #[error("too many calls; try again in a moment")]
     RateLimited,
+    /// As many lists are watched as may be.
+    #[error("as many lists are watched as this server serves at once ({limit}); close some, or try again later")]
+    TooManyStreams { limit: usize },
     /// A page of another origin called.
     #[error("pages of origin `{origin}` may not call this server; `server.cors_origins` lists those that may")]
     OriginRefused { origin: String },
@@ -193,7 +196,9 @@ impl Error {
             | Self::RunNotFinished { .. }
             | Self::PromptNotKept => Code::FailedPrecondition,
             Self::SequenceBeyondEnd { .. } => Code::OutOfRange,
-            Self::QueueFull { .. } | Self::MessageTooLarge { .. } | Self::RateLimited => Code::ResourceExhausted,
+            Self::QueueFull { .. } | Self::MessageTooLarge { .. } | Self::RateLimited | Self::TooManyStreams { .. } => {
+                Code::ResourceExhausted
+            }
             Self::KeyMissing | Self::KeyInvalid | Self::KeyExpired | Self::CodeInvalid => Code::Unauthenticated,
             Self::OriginRefused { .. } => Code::PermissionDenied,
             Self::Draining | Self::StoreUnavailable(_) => Code::Unavailable,
@@ -232,6 +237,7 @@ impl Error {
             Self::KeyExpired => "KEY_EXPIRED",
             Self::CodeInvalid => "CODE_INVALID",
             Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::OriginRefused { .. } => "ORIGIN_REFUSED",
             Self::Draining => "DRAINING",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
@@ -264,6 +270,7 @@ impl Error {
             Self::RunNotFinished { status } => vec![("state", status.to_string())],
             Self::SequenceBeyondEnd { last_sequence, .. } => vec![("last_sequence", last_sequence.to_string())],
             Self::QueueFull { scope, limit } => vec![("scope", (*scope).to_owned()), ("limit", limit.to_string())],
+            Self::TooManyStreams { limit } => vec![("limit", limit.to_string())],
             Self::OriginRefused { origin } => vec![("origin", origin.clone())],
             Self::MessageTooLarge { limit_bytes } => vec![("limit_bytes", limit_bytes.to_string())],
             _ => Vec::new(),
@@ -276,7 +283,7 @@ impl Error {
         match self {
             Self::QueueFull { .. } => Some(Duration::from_secs(30)),
             Self::Draining | Self::StoreUnavailable(_) => Some(Duration::from_secs(5)),
-            Self::RateLimited => Some(Duration::from_secs(10)),
+            Self::RateLimited | Self::TooManyStreams { .. } => Some(Duration::from_secs(10)),
             _ => None,
         }
     }

@@ -53,6 +53,7 @@ mod tests {
             public_url: "https://reprise.example/".to_owned(),
             cors_origins: vec!["https://ops.example".to_owned()],
             max_connections: 1,
+            max_watched_lists: 1,
             drain_timeout_seconds: 1,
             tls: None,
         };

@@ -5,6 +5,7 @@ mod archive;
 mod directories;
 mod facts;
 mod fire;
+mod lists;
 mod once;
 mod run;
 mod session;
@@ -24,6 +25,7 @@ pub use directories::remove as remove_directories;
 pub use facts::{AgentFound, Facts};
 
 use crate::access::{Access, Principal};
+use crate::changes::Changes;
 use crate::domain::{Delivery, DeliveryId, Error, Requester, RequesterKind, Result, Run, RunId, Session, SessionId, Trigger, TriggerId};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -52,6 +54,8 @@ pub struct Rooms {
     pub queue: Queue,
     /// What happens in runs.
     pub journal: Journal,
+    /// Lists that are watched.
+    pub changes: Changes,
     /// The settings in force.
     pub settings: SettingsCache,
     /// The front door, for firing by hand.

@@ -1,6 +1,7 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod api_keys;
+pub(crate) mod changes;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
@@ -33,7 +34,7 @@ use sea_orm::{
 use crate::domain::{Error, Result};
 
 #[cfg(test)]
-pub(crate) use connect::{scratch, writer};
+pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use requests::REMEMBERED;
 
 /// Where the database is.

@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("queue", &["domain", "journal", "metrics", "settings", "store"], &["sea_orm", "serde", "serde_json", "tokio", "zstd"]),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
+    ("changes", &["domain", "queue", "store"], &["tokio"]),
     ("settings", &["domain", "store"], &["tokio"]),
     ("prompt", &["domain"], &["minijinja", "serde_json", "sha2"]),
     ("agent", &["domain"], &["serde", "serde_json", "sha2"]),
@@ -55,7 +56,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("upkeep", &["domain", "metrics", "queue", "settings", "store"], &["jiff", "tokio"]),
     (
         "services",
-        &["access", "agent", "domain", "intake", "journal", "layout", "prompt", "proto", "queue", "rpc", "secrets", "settings", "store"],
+        &[
+            "access", "agent", "changes", "domain", "intake", "journal", "layout", "prompt", "proto", "queue", "rpc", "secrets",
+            "settings", "store",
+        ],
         &["base64", "getrandom", "prost", "serde_json", "sha2", "tar", "tokio", "tokio_stream", "tonic", "zstd", "hex", "http", "nix"],
     ),
     ("gateway", &["access", "domain", "intake", "metrics", "proto", "rpc"], &["axum", "http", "serde", "tokio", "tonic"]),
