@@ -56,6 +56,8 @@ struct Inner {
     work: Notify,
     /// Some run's end was asked for.
     cancels: Notify,
+    /// Something was written.
+    changes: Notify,
     figures: figures::Cache,
     /// Places that intake may claim into.
     standby: standby::Standby,
@@ -97,6 +99,7 @@ impl Queue {
             intake,
             work: Notify::new(),
             cancels: Notify::new(),
+            changes: Notify::new(),
             figures: figures::Cache::default(),
             standby: standby::Standby::default(),
         };
@@ -112,6 +115,16 @@ impl Queue {
     /// Completes when there may be something to claim: a hint. Register before you claim.
     pub fn work(&self) -> impl Future<Output = ()> + '_ {
         self.inner.work.notified()
+    }
+
+    /// Completes when something may have changed in runs, sessions or deliveries: a hint, from this server alone.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.inner.changes.notified()
+    }
+
+    /// Says that something was written.
+    fn hint_change(&self) {
+        self.inner.changes.notify_one();
     }
 
     /// Says that there may be something to claim; one hint is kept when nobody listens.

@@ -130,6 +130,30 @@ pub(crate) async fn scratch() -> (std::sync::Arc<Store>, tempfile::TempDir) {
     (std::sync::Arc::new(store), dir)
 }
 
+/// The same for every database there is: SQLite, and PostgreSQL where the tests have one.
+#[cfg(test)]
+pub(crate) async fn scratches() -> Vec<(std::sync::Arc<Store>, Option<tempfile::TempDir>)> {
+    let (store, dir) = scratch().await;
+    let mut all = vec![(store, Some(dir))];
+    if let Ok(url) = std::env::var("REPRISE_TEST_DATABASE_URL") {
+        all.push((scratch_postgres(&url).await, None));
+    }
+    all
+}
+
+/// A schema of its own, so that tests do not see each other.
+#[cfg(test)]
+async fn scratch_postgres(url: &str) -> std::sync::Arc<Store> {
+    use sea_orm::ConnectionTrait as _;
+    let open = async |url: String| Store::open(&Config { url }, std::path::Path::new(".")).await.expect("PostgreSQL answers");
+    let schema = format!("t{}", uuid::Uuid::now_v7().simple());
+    writer(&open(url.to_owned()).await).execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("made");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let store = open(format!("{url}{separator}options[search_path]={schema}")).await;
+    store.migrate_up().await.expect("migrated");
+    std::sync::Arc::new(store)
+}
+
 /// The connection of tests that look into the rows.
 #[cfg(test)]
 pub(crate) fn writer(store: &Store) -> &DatabaseConnection {
