@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub use lock::{Locks, make_data_dir};
 
 use crate::access::Access;
+use crate::changes::Changes;
 use crate::config::{Config, Role, Sandbox};
 use crate::domain::{Error, Result, RunId, UnixMicros};
 use crate::gateway::Gateway;
@@ -109,12 +110,24 @@ impl App {
         };
         let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), remove_directories);
 
+        let changes = Changes::new(Arc::clone(&store), queue.clone(), config.server.max_watched_lists, stop.clone());
+        let lists = own(changes.clone().run());
         let public_url = server.public_url();
         let (agents_found, agents) = watch::channel(Vec::new());
         let lookout = own(look_for_agents(setup, agents_found, stop.clone()));
         let facts = facts(&config, &public_url, store.is_postgres(), agents);
         let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
-        let rooms = Rooms { store: Arc::clone(&store), queue: queue.clone(), journal: journal.clone(), settings, intake, cipher, facts };
+        let rooms = Rooms {
+            store: Arc::clone(&store),
+            queue: queue.clone(),
+            journal: journal.clone(),
+            changes,
+            settings,
+            intake,
+            access: access.clone(),
+            cipher,
+            facts,
+        };
         let services = Services::new(rooms);
         let router = server::router(server::Parts {
             config: config.server.clone(),
@@ -148,7 +161,7 @@ impl App {
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, hints, exchange, reaper],
+            workers: vec![intake_writer, upkeep, lookout, lists, hints, exchange, reaper],
             _locks: locks,
         })
     }

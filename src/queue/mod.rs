@@ -21,6 +21,7 @@ mod recover;
 mod requests;
 mod requeue;
 mod sessions;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -61,7 +62,11 @@ struct Inner {
     cancel_hint: Notify,
     /// Live runs whose end was asked for, as far as this server heard.
     cancelled: watch::Sender<Arc<HashSet<RunId>>>,
+    /// Something was written.
+    changes: Notify,
     figures: figures::Cache,
+    /// Places that intake may claim into.
+    standby: standby::Standby,
     /// What other servers should be told.
     hints: hints::Hints,
 }
@@ -103,7 +108,9 @@ impl Queue {
             work: Notify::new(),
             cancel_hint: Notify::new(),
             cancelled: watch::Sender::default(),
+            changes: Notify::new(),
             figures: figures::Cache::default(),
+            standby: standby::Standby::default(),
             hints: hints::Hints::default(),
         };
         let queue = Self { inner: Arc::new(inner) };
@@ -129,6 +136,16 @@ impl Queue {
     /// Completes when there may be something to claim: a hint. Register before you claim.
     pub fn work(&self) -> impl Future<Output = ()> + '_ {
         self.inner.work.notified()
+    }
+
+    /// Completes when something may have changed in runs, sessions or deliveries: a hint, from this server alone.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.inner.changes.notified()
+    }
+
+    /// Says that something was written.
+    fn hint_change(&self) {
+        self.inner.changes.notify_one();
     }
 
     /// Says that there may be something to claim; one hint is kept when nobody listens.

@@ -12,7 +12,7 @@ use super::tenure::slots;
 use super::{Shared, attempt, end, kill};
 use crate::domain::{Error, Failure, FailureReason, Settings, UnixMicros};
 use crate::metrics;
-use crate::queue::{Lease, Queue};
+use crate::queue::{Assignment, Lease, Queue};
 
 /// How often the queue is looked at when no hint comes.
 const POLL: Duration = Duration::from_secs(1);
@@ -46,32 +46,67 @@ impl Claims {
         let mut first_look = JoinSet::new();
         first_look.spawn(look(self.shared.clone()));
         let shared = self.shared.clone();
+        let mut look = true;
         while !self.stop.is_cancelled() && !shared.fence.is_passed() {
             // Registered before the claim: what comes in between is not missed.
-            let hint = shared.queue.work();
+            let (hint, arrival) = (shared.queue.work(), shared.queue.arrival());
             let most = shared.setup.config.slots.unwrap_or_else(|| slots(&self.settings));
-            let free = most.saturating_sub(self.runs.len());
-            let claimed = if free == 0 { 0 } else { self.claim(free).await };
-            if free > 0 && claimed == free {
+            let places = most.saturating_sub(self.runs.len());
+            let free = self.collect(places).await;
+            let claimed = if look && free > 0 { self.claim(free).await } else { 0 };
+            if claimed > 0 && claimed == free {
                 continue;
             }
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = shared.fence.passed() => {}
-                () = hint, if free > 0 => {}
-                () = due(&shared.queue), if free > 0 => {}
-                _ = self.settings.changed() => {}
-                Some(ended) = self.runs.join_next_with_id() => self.ended(ended).await,
-            }
+            shared.queue.offer(shared.worker, free - claimed);
+            // What intake claims for us it claims in line: there is nothing else to look for then.
+            look = tokio::select! {
+                () = self.stop.cancelled() => false,
+                () = shared.fence.passed() => false,
+                () = arrival => false,
+                () = hint, if places > 0 => true,
+                () = due(&shared.queue), if places > 0 => true,
+                _ = self.settings.changed() => true,
+                Some(ended) = self.runs.join_next_with_id() => {
+                    self.ended(ended).await;
+                    true
+                }
+            };
         }
+        self.collect_last().await;
         self.drain().await;
+    }
+
+    /// Starts what intake claimed for us, and gives how many of `places` are free beside that.
+    async fn collect(&mut self, places: usize) -> usize {
+        let (arrived, free) = self.shared.queue.collect(places).await;
+        self.begin(arrived);
+        free
+    }
+
+    /// Nothing is offered any more, but a transaction of intake may be at it.
+    async fn collect_last(&mut self) {
+        let queue = self.shared.queue.clone();
+        loop {
+            let arrival = queue.arrival();
+            self.collect(0).await;
+            if !queue.is_held() {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     async fn claim(&mut self, slots: usize) -> usize {
         if self.unsure && !self.give_back_unknown().await {
             return 0;
         }
-        match self.shared.queue.claim(self.shared.worker, slots).await {
+        let claimed = self.shared.queue.claim(self.shared.worker, slots).await;
+        self.begin(claimed)
+    }
+
+    /// Works on what was claimed; how many runs that is.
+    fn begin(&mut self, claimed: Result<Vec<Assignment>, Error>) -> usize {
+        match claimed {
             Ok(assignments) => {
                 let count = assignments.len();
                 for assignment in assignments {

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 mod bell;
+pub(crate) mod changes;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
@@ -20,7 +21,9 @@ mod runs;
 pub(crate) mod samples;
 mod sessions;
 mod settings;
+pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
+pub(crate) mod together;
 pub(crate) mod triggers;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +37,7 @@ use sea_orm::{
 use crate::domain::{Error, Result};
 
 #[cfg(test)]
-pub(crate) use connect::{scratch, writer};
+pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use requests::REMEMBERED;
 
 const MIGRATION_TRIES: u32 = 10;

@@ -5,14 +5,17 @@
 mod architecture;
 mod contract;
 mod crash;
+mod dashboard;
 mod engine_chaos;
 mod engine_replicas;
 mod engine_takeover;
 mod failures;
 mod hooks;
+mod lists;
 mod migrations;
 mod real_claude;
 mod sessions;
+mod sign_in;
 mod support;
 mod threads;
 mod watch;
