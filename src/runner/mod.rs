@@ -21,6 +21,7 @@ mod process;
 mod prompts;
 mod pump;
 mod spawn;
+mod spool;
 mod tale;
 mod tenure;
 mod turn;

@@ -171,7 +171,7 @@ pub(crate) async fn scratches() -> Vec<(std::sync::Arc<Store>, Option<tempfile::
 #[cfg(test)]
 async fn scratch_postgres(url: &str) -> std::sync::Arc<Store> {
     use sea_orm::ConnectionTrait as _;
-    let open = async |url: String| Store::open(&Config { url }, std::path::Path::new(".")).await.expect("PostgreSQL answers");
+    let open = async |url: String| Store::open(&Config::new(url), std::path::Path::new(".")).await.expect("PostgreSQL answers");
     let schema = format!("t{}", uuid::Uuid::now_v7().simple());
     writer(&open(url.to_owned()).await).execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("made");
     let separator = if url.contains('?') { '&' } else { '?' };

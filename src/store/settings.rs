@@ -1,5 +1,7 @@
 //! The one row of settings, and the limit of all runs together, which belongs to it.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use uuid::Uuid;
@@ -83,6 +85,29 @@ impl Store {
         }
         tx.commit().await?;
         Ok(agrees)
+    }
+
+    /// Takes the turn at something that one of several servers does, at most once in `every`; false: another did it.
+    pub(crate) async fn take_turn(&self, what: &str, every: Duration) -> Result<bool> {
+        use setting::Column::{Name, UpdateTime};
+        let now = UnixMicros::now();
+        let row = setting::ActiveModel {
+            name: Set(what.to_owned()),
+            value: Set(String::new()),
+            version: Set(1),
+            update_time: Set(0),
+            updated_by: Set(String::new()),
+            last_cleanup_date: Set(None),
+        };
+        let keep = OnConflict::column(Name).do_nothing().to_owned();
+        setting::Entity::insert(row).on_conflict(keep).exec_without_returning(self.write()).await?;
+        let taken = setting::Entity::update_many()
+            .set(setting::ActiveModel { update_time: Set(now.0), ..Default::default() })
+            .filter(Name.eq(what))
+            .filter(UpdateTime.lte(now.minus(every).0))
+            .exec(self.write())
+            .await?;
+        Ok(taken.rows_affected == 1)
     }
 
     /// The local date of the last daily clean-up.

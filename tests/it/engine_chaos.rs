@@ -84,7 +84,7 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let again = postgres.ask("SELECT count(*) FROM attempts WHERE exit = 'interrupted'");
-    println!("{} kills, {} freezes, {} crashes of PostgreSQL; {again} attempts interrupted of {all} runs", count[0], count[1], count[2]);
+    eprintln!("{} kills, {} freezes, {} crashes of PostgreSQL; {again} attempts interrupted of {all} runs", count[0], count[1], count[2]);
     load.judge(&cluster.spawns(), &acked);
     assert!(cluster.doctor().contains("ok       invariants of the database"), "{}", cluster.doctor());
     for server in &mut cluster.servers {

@@ -7,8 +7,10 @@ use reprise::proto::v1;
 use reprise::proto::v1::watch_run_response::Event;
 
 use crate::support::client::Client;
-use crate::support::cluster::{Cluster, TAKEN_OVER_WITHIN};
+use crate::support::cluster::{Cluster, SHORT_LEASES, TAKEN_OVER_WITHIN};
 use crate::support::hook;
+use crate::support::model::Model;
+use crate::support::server::{Setup, real_claude};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -65,7 +67,7 @@ async fn a_run_is_watched_and_cancelled_from_a_server_that_does_not_work_on_it()
     assert!(deltas > 20, "partial text is shown here too: {deltas} pieces came");
     delays.sort_unstable();
     let (p50, p99) = (delays[delays.len() / 2], delays[delays.len() * 99 / 100]);
-    println!("from the agent's line to another server's reader: p50 {p50} ms, p99 {p99} ms, {deltas} pieces");
+    eprintln!("from the agent's line to another server's reader: p50 {p50} ms, p99 {p99} ms, {deltas} pieces");
     assert!(p50 < 500, "p50 {p50} ms on a busy machine");
     assert_eq!(cluster.spawns().iter().filter(|spawn| cluster.server_of(spawn) == 1).count(), 1, "the worker works, the other does not");
 
@@ -138,4 +140,28 @@ async fn a_server_that_drains_refuses_gently_and_its_runs_go_on_elsewhere() {
     let again = spawns.iter().rev().find(|spawn| spawn.run_id() == first.run_id()).expect("it went on");
     assert_eq!((cluster.server_of(again), &again.session), (staying, &first.session));
     assert_eq!(client.run(&answer.run_id()).await.attempt, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_agent_remembers_on_another_machine_under_another_path() {
+    let (Some(claude), Some(database)) = (real_claude(), crate::migrations::postgres()) else { return };
+    let dir = tempfile::tempdir().expect("temp dir");
+    let model = Model::start(dir.path(), "HERON");
+    let mut cluster = Cluster::new(Setup { database: Some(database), ..Setup::real(claude, &model.url) }.with(SHORT_LEASES));
+    cluster.add("all");
+    let mut client = Client::connect(&cluster.servers[0]).await;
+    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
+    let path = url[url.find("/hooks").expect("a path")..].to_owned();
+    let first = hook::comment(412, "Please review this pull request and give the review a code word.");
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &first).await.expect("answered");
+    assert_eq!(client.ended(&answer.run_id()).await.state(), v1::RunState::Succeeded);
+    cluster.servers[0].stop();
+    cluster.add("all");
+    let mut client = Client::connect(&cluster.servers[1]).await;
+    let url = format!("{}{path}", cluster.servers[1].url);
+    let second = hook::comment(412, "What was the code word, and which ideas did you reject?");
+    let answer = hook::github(&url, &secret, "issue_comment", "d-2", &second).await.expect("answered");
+    let run = client.ended(&answer.run_id()).await;
+    assert_eq!((run.state(), run.lineage()), (v1::RunState::Succeeded, v1::Lineage::Restored), "{:?}", run.failure);
+    assert!(run.result_text.contains("HERON"), "{}", run.result_text);
 }

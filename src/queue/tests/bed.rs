@@ -182,7 +182,7 @@ const PLACE: &str = "here";
 
 /// How workers of tests present themselves: all live in one place, so of two the older one is dead.
 pub(super) fn registration() -> Registration {
-    Registration { host: "test".to_owned(), place: PLACE.to_owned(), capacity: 8, lease: Duration::from_secs(30) }
+    Registration { host: "test".to_owned(), place: PLACE.to_owned(), capacity: 8, lease: Duration::from_secs(600) }
 }
 
 /// A delivery that asks for a run in this thread.

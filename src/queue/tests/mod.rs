@@ -3,6 +3,7 @@
 mod bed;
 mod claiming;
 mod intake;
+mod interleavings;
 mod lifecycle;
 mod plans;
 mod upkeep;

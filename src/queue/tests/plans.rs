@@ -82,7 +82,7 @@ async fn no_hot_statement_scans_a_table_of_a_hundred_thousand_sessions() {
     let began = std::time::Instant::now();
     let claimed = bed.claim(8).await;
     assert_eq!(claimed.len(), 8);
-    println!("8 of 100,001 claimed in {:?}", began.elapsed());
+    eprintln!("8 of 100,001 claimed in {:?}", began.elapsed());
     for one in &claimed {
         bed.succeed(one).await;
     }

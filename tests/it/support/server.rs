@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) database: Option<String>,
     /// Where the test double writes of its starts and ends; none: beside the server's data.
     pub(crate) journal: Option<PathBuf>,
+    /// Its data directory; none: one in its temporary directory.
+    pub(crate) data: Option<PathBuf>,
     /// More arguments of `serve`.
     pub(crate) arguments: Vec<String>,
 }
@@ -32,7 +34,15 @@ pub(crate) struct Setup {
 impl Setup {
     /// With the test double as its agent.
     pub(crate) fn fake() -> Self {
-        Self { claude: fake_claude(), config: String::new(), agent_env: Vec::new(), database: None, journal: None, arguments: Vec::new() }
+        Self {
+            claude: fake_claude(),
+            config: String::new(),
+            agent_env: Vec::new(),
+            database: None,
+            journal: None,
+            data: None,
+            arguments: Vec::new(),
+        }
     }
 
     /// With the real agent against this model.
@@ -167,7 +177,7 @@ impl Server {
 
     /// Its data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.setup.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
     }
 
     /// Its temporary directory, for a test's own files.
