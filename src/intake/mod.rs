@@ -9,6 +9,8 @@ mod refusals;
 mod reply;
 mod rules;
 mod source;
+mod tell;
+mod walk;
 
 use std::sync::Arc;
 
@@ -19,15 +21,17 @@ pub use expression::{MAX_SOURCE as MAX_EXPRESSION_BYTES, VARIABLES};
 pub use source::{Sample, SourceInfo, sources};
 
 use crate::domain::{
-    DeliveryOrigin, DeliveryOutcome, DeliveryReason, Error, Header, Result, SecretId, Source, Trigger, TriggerId, TriggerSpec, UnixMicros,
+    Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Error, Header, Result, SecretId, SessionId, Source, Step,
+    Trigger, TriggerId, TriggerSpec, UnixMicros,
 };
 use crate::metrics;
-use crate::queue::{Accepted, Queue};
+use crate::queue::{Accepted, Foreseen, NewDelivery, Queue};
 use crate::secrets::Cipher;
 use crate::store::Store;
 use examine::{Examined, examine};
 use hook::{Hook, Hooks};
 use refusals::Refusals;
+use rules::Rules;
 use source::Refusal;
 
 /// Larger bodies are looked at beside the server's own threads, few at a time.
@@ -100,12 +104,55 @@ pub struct Fire {
     pub skip_filter: bool,
     /// Instead of what the rules give.
     pub thread_key: Option<String>,
+    /// Instead of the session that the thread finds.
+    pub session: Option<SessionId>,
     /// Which conversation.
     pub session_mode: crate::domain::SessionMode,
     /// Instead of the trigger's templates.
     pub prompt: Option<String>,
     /// Who fires.
     pub requested_by: crate::domain::Requester,
+}
+
+/// A stored delivery that is taken through the rules again.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// As it was stored.
+    pub delivery: Delivery,
+    /// Its headers.
+    pub headers: Vec<Header>,
+    /// Its body, or another.
+    pub body: Bytes,
+    /// Whether the body is another.
+    pub edited: bool,
+    /// Which conversation.
+    pub session_mode: crate::domain::SessionMode,
+    /// Instead of the session that the thread finds.
+    pub session: Option<SessionId>,
+    /// Instead of the trigger's templates.
+    pub prompt: Option<String>,
+    /// Who asks for it.
+    pub requested_by: crate::domain::Requester,
+}
+
+/// An event by hand, or again.
+#[derive(Debug, Clone)]
+pub enum ByHand {
+    /// A new one.
+    Fire(Box<Fire>),
+    /// A stored one.
+    Replay(Box<Replay>),
+}
+
+/// What the rules would make of an event: nothing of it is stored.
+#[derive(Debug)]
+pub struct Explained {
+    /// The event as judged; it has no row.
+    pub delivery: NewDelivery,
+    /// What would become of it.
+    pub foreseen: Foreseen,
+    /// What each rule found. The last step, the prompt, is the caller's.
+    pub steps: Vec<Step>,
 }
 
 impl Intake {
@@ -182,14 +229,59 @@ impl Intake {
         if !trigger.spec.enabled {
             return Err(Error::TriggerDisabled { slug: trigger.slug.clone() });
         }
+        let (delivery, _) = self.judge(trigger, ByHand::Fire(Box::new(fire))).await?;
+        self.accept(trigger, delivery).await
+    }
+
+    /// Takes a stored delivery through the rules of now; it is never a duplicate. Errors: `BodyNotKept`, `SessionModeImpossible`,
+    /// `QueueFull`, `FieldInvalid`.
+    pub async fn replay(&self, trigger: &Trigger, replay: Replay) -> Result<Accepted> {
+        let (delivery, _) = self.judge(trigger, ByHand::Replay(Box::new(replay))).await?;
+        self.accept(trigger, delivery).await
+    }
+
+    /// Says what the rules would make of an event by hand. Nothing is stored and nothing runs. Errors: as of what is explained, but a
+    /// disabled trigger is none.
+    pub async fn explain(&self, trigger: &Trigger, by_hand: ByHand) -> Result<Explained> {
+        let (delivery, payload) = self.judge(trigger, by_hand).await?;
+        let mut foreseen = self.queue.foresee(&delivery).await?;
+        if !trigger.spec.enabled && foreseen.accepted.run_id.is_some() {
+            let accepted = &mut foreseen.accepted;
+            (accepted.outcome, accepted.reason, accepted.run_id) = (DeliveryOutcome::Dropped, Some(DeliveryReason::TriggerDisabled), None);
+            "the trigger is disabled; it must be enabled before it is fired".clone_into(&mut accepted.message);
+        }
+        let steps = tell::foreseen(&delivery, &payload, &foreseen.accepted);
+        Ok(Explained { delivery, foreseen, steps })
+    }
+
+    /// What each rule found in a stored delivery, as far as it is kept.
+    #[must_use]
+    pub fn steps(delivery: &Delivery, payload: Option<&DeliveryPayload>) -> Vec<Step> {
+        tell::stored(delivery, payload)
+    }
+
+    /// Judges an event by hand; a large body beside the server's own threads.
+    async fn judge(&self, trigger: &Trigger, by_hand: ByHand) -> Result<(NewDelivery, serde_json::Value)> {
+        fn judge(trigger: &Trigger, rules: &Rules, by_hand: ByHand) -> Result<(NewDelivery, serde_json::Value)> {
+            match by_hand {
+                ByHand::Fire(fire) => examine::fired(trigger, rules, *fire),
+                ByHand::Replay(replay) => examine::replayed(trigger, rules, *replay),
+            }
+        }
         let rules = self.hooks.rules(trigger);
-        let delivery = if fire.body.len() > LARGE_BODY {
-            let _turn = self.large.acquire().await.map_err(Error::internal)?;
-            let trigger = trigger.clone();
-            tokio::task::spawn_blocking(move || examine::fired(&trigger, &rules, fire)).await.map_err(Error::internal)??
-        } else {
-            examine::fired(trigger, &rules, fire)?
+        let size = match &by_hand {
+            ByHand::Fire(fire) => fire.body.len(),
+            ByHand::Replay(replay) => replay.body.len(),
         };
+        if size <= LARGE_BODY {
+            return judge(trigger, &rules, by_hand);
+        }
+        let _turn = self.large.acquire().await.map_err(Error::internal)?;
+        let trigger = trigger.clone();
+        tokio::task::spawn_blocking(move || judge(&trigger, &rules, by_hand)).await.map_err(Error::internal)?
+    }
+
+    async fn accept(&self, trigger: &Trigger, delivery: NewDelivery) -> Result<Accepted> {
         let accepted = self.queue.accept(delivery).await?;
         metrics::delivery(trigger.source.as_str(), accepted.outcome.as_str(), std::time::Duration::ZERO);
         Ok(accepted)

@@ -150,7 +150,8 @@ async fn deliveries(queue: &Queue, all: &[Assignment]) -> Result<HashMap<Uuid, V
     for link in links {
         // One that retention took is no longer part of the prompt.
         let Some(row) = rows.get(&link.delivery_id) else { continue };
-        let payload = payloads.get(&link.delivery_id).cloned().unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new() });
+        let payload =
+            payloads.get(&link.delivery_id).cloned().unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new(), walk: Vec::new() });
         found.entry(link.run_id).or_default().push(WorkedDelivery { delivery: delivery_of(row.clone())?, payload });
     }
     Ok(found)

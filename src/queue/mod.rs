@@ -34,7 +34,7 @@ pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
-pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
+pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
 
 use crate::domain::{RunId, SessionId};

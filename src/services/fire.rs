@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::run::session_mode;
 use super::{Services, requester};
 use crate::access::Principal;
-use crate::domain::{Error, Header, Result, Source};
-use crate::intake::{Fire, SourceInfo};
+use crate::domain::{Error, Header, Result, Source, Trigger};
+use crate::intake::{ByHand, Fire, SourceInfo};
 use crate::proto::v1::{self, fire_trigger_request::Content};
+use crate::queue::Accepted;
 use crate::rpc::convert::{delivery, fire_headers, run, struct_json};
 use crate::rpc::{Fields, MAX_THREAD_KEY};
 
@@ -15,31 +16,51 @@ use crate::rpc::{Fields, MAX_THREAD_KEY};
 const MAX_PROMPT: usize = 256 * 1024;
 
 impl Services {
+    /// Fires a trigger, or only explains what that would do.
     pub(super) async fn fire(&self, principal: &Principal, request: v1::FireTriggerRequest) -> Result<v1::FireTriggerResponse> {
         let trigger = self.find_trigger("trigger_id", &request.trigger_id).await?;
-        let mut fields = Fields::new();
-        let thread_key = request.thread_key.map(|key| fields.text("thread_key", key, MAX_THREAD_KEY));
-        let prompt = request.prompt.map(|prompt| fields.text("prompt", prompt, MAX_PROMPT));
-        fields.check(prompt.as_deref() != Some(""), "prompt", || "is empty; leave it out to use the trigger's".to_owned());
-        let (thread_key, prompt) = fields.finish((thread_key, prompt))?;
-        let (body, headers) = content(trigger.source, request.content, fire_headers(request.headers)?)?;
-        let fire = Fire {
-            body,
-            headers,
-            skip_filter: request.skip_filter,
-            thread_key,
-            session_mode: session_mode(request.session_mode)?,
-            prompt,
-            requested_by: requester(principal),
-        };
+        let validate_only = request.validate_only;
+        let fire = read(&trigger, principal, request)?;
+        if validate_only {
+            let body = fire.body.clone();
+            let (delivery, explanation) = self.explain(&trigger, ByHand::Fire(Box::new(fire)), &body).await?;
+            return Ok(v1::FireTriggerResponse { delivery: Some(delivery), run: None, explanation: Some(explanation) });
+        }
         let accepted = self.rooms.intake.fire(&trigger, fire).await?;
+        let (delivery, run) = self.taken(&accepted).await?;
+        Ok(v1::FireTriggerResponse { delivery: Some(delivery), run, explanation: None })
+    }
+
+    /// A delivery that was just stored, and its run.
+    pub(super) async fn taken(&self, accepted: &Accepted) -> Result<(v1::Delivery, Option<v1::Run>)> {
         let stored = self.find_delivery(accepted.delivery_id).await?;
         let made = match accepted.run_id {
             Some(id) => Some(self.find_run(id).await?),
             None => None,
         };
-        Ok(v1::FireTriggerResponse { delivery: Some(delivery(&stored, None)), run: made.as_ref().map(run) })
+        Ok((delivery(&stored, None), made.as_ref().map(run)))
     }
+}
+
+/// What is fired.
+fn read(trigger: &Trigger, principal: &Principal, request: v1::FireTriggerRequest) -> Result<Fire> {
+    let mut fields = Fields::new();
+    let thread_key = request.thread_key.map(|key| fields.text("thread_key", key, MAX_THREAD_KEY));
+    let prompt = request.prompt.map(|prompt| fields.text("prompt", prompt, MAX_PROMPT));
+    fields.check(prompt.as_deref() != Some(""), "prompt", || "is empty; leave it out to use the trigger's".to_owned());
+    let session = fields.id_or_none("session_id", &request.session_id);
+    let (thread_key, prompt, session) = fields.finish((thread_key, prompt, session))?;
+    let (body, headers) = content(trigger.source, request.content, fire_headers(request.headers)?)?;
+    Ok(Fire {
+        body,
+        headers,
+        skip_filter: request.skip_filter,
+        thread_key,
+        session,
+        session_mode: session_mode(request.session_mode)?,
+        prompt,
+        requested_by: requester(principal),
+    })
 }
 
 /// The event's body and headers; those of the caller come after a sample's own and replace them.

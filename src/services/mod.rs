@@ -3,6 +3,7 @@
 mod access;
 mod archive;
 mod directories;
+mod explain;
 mod facts;
 mod fire;
 mod once;

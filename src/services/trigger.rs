@@ -4,9 +4,9 @@ use tonic::Request;
 
 use super::{Answer, Services, answer, caller};
 use crate::domain::DeliveryId;
-use crate::intake::{self, VARIABLES};
+use crate::intake::{self, Intake, VARIABLES};
 use crate::proto::v1::{self, trigger_service_server::TriggerService};
-use crate::rpc::convert::{WireEnum, delivery, delivery_filter, trigger_filter};
+use crate::rpc::convert::{WireEnum, delivery, delivery_filter, step, trigger_filter};
 use crate::rpc::{Fields, PageTokens};
 
 #[tonic::async_trait]
@@ -53,6 +53,9 @@ impl TriggerService for Services {
     async fn fire_trigger(&self, request: Request<v1::FireTriggerRequest>) -> Answer<v1::FireTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.fire(&principal, request).await?);
+        }
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
         let work = async move { services.fire(&by, wanted).await };
         answer(self.once((&principal, "FireTrigger"), (&request.request_id, &request), Clone::clone, work).await?)
@@ -78,7 +81,11 @@ impl TriggerService for Services {
             v1::DeliveryView::Full => self.rooms.store.delivery_payload(id).await?,
             v1::DeliveryView::Basic | v1::DeliveryView::Unspecified => None,
         };
-        answer(v1::GetDeliveryResponse { delivery: Some(delivery(&found, payload.as_ref().map(|payload| (payload, offset)))) })
+        let mut message = delivery(&found, payload.as_ref().map(|payload| (payload, offset)));
+        if request.view() == v1::DeliveryView::Full {
+            message.steps = Intake::steps(&found, payload.as_ref()).iter().map(step).collect();
+        }
+        answer(v1::GetDeliveryResponse { delivery: Some(message) })
     }
 
     async fn list_sources(&self, _: Request<v1::ListSourcesRequest>) -> Answer<v1::ListSourcesResponse> {

@@ -340,7 +340,7 @@ async fn deliveries_are_listed_newest_first_by_each_filter() {
     assert_eq!((rest.items.len(), rest.next), (1, None));
 
     let body = zstd::bulk::compress(b"{\"a\":1}", 1).expect("compressed");
-    samples::put(&store, delivery_payload::Model { delivery_id: ids[0], headers: vec![], body: Some(body) }).await;
+    samples::put(&store, delivery_payload::Model { delivery_id: ids[0], headers: vec![], body: Some(body), walk: None }).await;
     assert_eq!(store.delivery_payload(DeliveryId(ids[0])).await.expect("read").expect("kept").body, b"{\"a\":1}");
     assert_eq!(store.delivery_payload(DeliveryId(ids[1])).await.expect("read"), None);
     assert!(store.delivery(DeliveryId(ids[0])).await.expect("read").is_some());

@@ -5,6 +5,7 @@
 mod architecture;
 mod contract;
 mod crash;
+mod explain;
 mod failures;
 mod hooks;
 mod migrations;

@@ -33,12 +33,13 @@ const DELIVERY: &[&str] = &[
     "run_id",
     "duplicate_of",
     "redelivery_of",
+    "replay_of",
     "duplicate_count",
     "receive_time",
     "ack_micros",
     "body_bytes",
 ];
-const PAYLOAD: &[&str] = &["delivery_id", "headers", "body"];
+const PAYLOAD: &[&str] = &["delivery_id", "headers", "body", "walk"];
 const SESSION: &[&str] = &[
     "id",
     "bucket",
@@ -96,7 +97,10 @@ pub(super) async fn all(tx: &DatabaseTransaction, plan: &Plan, batch: &[Prepared
     insert(tx, "deliveries", DELIVERY, rows.collect()).await?;
     let kept = deliveries.iter().filter(|row| row.outcome != DeliveryOutcome::Duplicate).map(|row| &batch[row.index]);
     let kept = kept.filter(|one| one.delivery.body_zstd.is_some() || !one.headers.is_empty());
-    let rows = kept.flat_map(|one| [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into()]);
+    let walk = |one: &Prepared| (!one.walk.is_empty()).then(|| one.walk.clone());
+    let rows = kept.flat_map(|one| -> [Value; 4] {
+        [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into(), walk(one).into()]
+    });
     insert(tx, "delivery_payloads", PAYLOAD, rows.collect()).await?;
 
     let mut new: Vec<&SessionPlan> = plan.sessions.iter().filter(|session| session.new).collect();
@@ -180,7 +184,7 @@ async fn count_duplicates(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), D
     update(tx, "deliveries", "id, more", "duplicate_count = duplicate_count + v.more", values.collect()).await
 }
 
-fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
+fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 28] {
     let ack = UnixMicros::now().since(d.receive_time);
     [
         d.id.0.into(),
@@ -206,6 +210,7 @@ fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
         row.run_id.into(),
         row.duplicate_of.into(),
         row.redelivery_of.into(),
+        d.replay_of.map(|id| id.0).into(),
         row.duplicates.into(),
         d.receive_time.0.into(),
         i64::try_from(ack.as_micros()).unwrap_or(i64::MAX).into(),
