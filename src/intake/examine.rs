@@ -57,6 +57,7 @@ pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
     let requested_by = Requester { kind: RequesterKind::Sender, id: author.id.clone(), display_name: author.login.clone() };
     let asked = Asked {
         by_hand: false,
+        even_disabled: false,
         skip_filter: false,
         thread_key: None,
         session: None,
@@ -117,6 +118,7 @@ pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<(New
     };
     let asked = Asked {
         by_hand: true,
+        even_disabled: true,
         skip_filter: fire.skip_filter,
         thread_key: fire.thread_key,
         session: fire.session,
@@ -144,7 +146,16 @@ pub(super) fn replayed(trigger: &Trigger, rules: &Rules, replay: Replay) -> Resu
     let reading = source::read_by_hand(trigger.source, trigger.spec.hmac.as_ref(), &raw, &payload);
     let refused = (then.outcome == DeliveryOutcome::Rejected).then_some(then.reason).flatten();
     let refused = refused.filter(|reason| tell::stage_of(*reason) == Stage::Verify);
-    walk.note(Stage::Verify, if refused.is_some() { Verdict::Stop } else { Verdict::Pass });
+    // Whoever fired it by hand was not asked who caused it, and is not now.
+    let by_hand = then.origin == DeliveryOrigin::Manual;
+    walk.note(
+        Stage::Verify,
+        match refused {
+            Some(_) => Verdict::Stop,
+            None if by_hand => Verdict::Skipped,
+            None => Verdict::Pass,
+        },
+    );
     note_parsed(&reading, &mut walk);
     let inbound = Inbound {
         slug: trigger.slug.clone(),
@@ -156,7 +167,8 @@ pub(super) fn replayed(trigger: &Trigger, rules: &Rules, replay: Replay) -> Resu
         receive_time: now,
     };
     let asked = Asked {
-        by_hand: false,
+        by_hand,
+        even_disabled: false,
         skip_filter: false,
         thread_key: None,
         session: replay.session,

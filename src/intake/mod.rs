@@ -21,11 +21,11 @@ pub use expression::{MAX_SOURCE as MAX_EXPRESSION_BYTES, VARIABLES};
 pub use source::{Sample, SourceInfo, sources};
 
 use crate::domain::{
-    Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Error, Header, Result, SecretId, SessionId, Source, Step,
-    Trigger, TriggerId, TriggerSpec, UnixMicros,
+    Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Error, Header, Requester, RequesterKind, Result, SecretId,
+    SessionId, SessionMode, Source, Step, Trigger, TriggerId, TriggerSpec, UnixMicros,
 };
 use crate::metrics;
-use crate::queue::{Accepted, Foreseen, NewDelivery, Queue};
+use crate::queue::{Accepted, Disposition, Foreseen, NewDelivery, Queue};
 use crate::secrets::Cipher;
 use crate::store::Store;
 use examine::{Examined, examine};
@@ -107,11 +107,11 @@ pub struct Fire {
     /// Instead of the session that the thread finds.
     pub session: Option<SessionId>,
     /// Which conversation.
-    pub session_mode: crate::domain::SessionMode,
+    pub session_mode: SessionMode,
     /// Instead of the trigger's templates.
     pub prompt: Option<String>,
     /// Who fires.
-    pub requested_by: crate::domain::Requester,
+    pub requested_by: Requester,
 }
 
 /// A stored delivery that is taken through the rules again.
@@ -126,13 +126,13 @@ pub struct Replay {
     /// Whether the body is another.
     pub edited: bool,
     /// Which conversation.
-    pub session_mode: crate::domain::SessionMode,
+    pub session_mode: SessionMode,
     /// Instead of the session that the thread finds.
     pub session: Option<SessionId>,
     /// Instead of the trigger's templates.
     pub prompt: Option<String>,
     /// Who asks for it.
-    pub requested_by: crate::domain::Requester,
+    pub requested_by: Requester,
 }
 
 /// An event by hand, or again.
@@ -142,6 +142,52 @@ pub enum ByHand {
     Fire(Box<Fire>),
     /// A stored one.
     Replay(Box<Replay>),
+}
+
+impl ByHand {
+    /// Which conversation is wanted.
+    #[must_use]
+    pub fn session_mode(&self) -> SessionMode {
+        match self {
+            Self::Fire(fire) => fire.session_mode,
+            Self::Replay(replay) => replay.session_mode,
+        }
+    }
+
+    /// Directs it to the conversation of this session.
+    pub fn aim(&mut self, at: SessionId) {
+        let (session, mode) = match self {
+            Self::Fire(fire) => (&mut fire.session, &mut fire.session_mode),
+            Self::Replay(replay) => (&mut replay.session, &mut replay.session_mode),
+        };
+        (*session, *mode) = (Some(at), SessionMode::Resume);
+    }
+}
+
+/// A trigger that is not stored, with its rules compiled.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    trigger: Arc<Trigger>,
+    rules: Arc<Rules>,
+}
+
+impl Draft {
+    /// The trigger that it would change, or would be.
+    #[must_use]
+    pub fn trigger_id(&self) -> TriggerId {
+        self.trigger.id
+    }
+}
+
+/// What the rules of a draft say of a delivery.
+#[derive(Debug)]
+pub struct Judged {
+    /// What would stop it, if anything: outcome, reason and the reason in words.
+    pub stopped: Option<(DeliveryOutcome, DeliveryReason, String)>,
+    /// Its thread.
+    pub thread_key: Option<String>,
+    /// Whether it may begin a conversation, and not only continue one.
+    pub may_start: bool,
 }
 
 /// What the rules would make of an event: nothing of it is stored.
@@ -224,20 +270,16 @@ impl Intake {
         Ok(taken)
     }
 
-    /// Takes a firing by hand: no signature, no author rule, no duplicate check. Errors: `TriggerDisabled`, `QueueFull`, `FieldInvalid`.
-    pub async fn fire(&self, trigger: &Trigger, fire: Fire) -> Result<Accepted> {
-        if !trigger.spec.enabled {
+    /// Takes an event by hand; it is never a duplicate. Errors: `TriggerDisabled` for a new one, `BodyNotKept` for a stored one,
+    /// `SessionModeImpossible`, `QueueFull`, `FieldInvalid`.
+    pub async fn take_by_hand(&self, trigger: &Trigger, by_hand: ByHand) -> Result<Accepted> {
+        if matches!(by_hand, ByHand::Fire(_)) && !trigger.spec.enabled {
             return Err(Error::TriggerDisabled { slug: trigger.slug.clone() });
         }
-        let (delivery, _) = self.judge(trigger, ByHand::Fire(Box::new(fire))).await?;
-        self.accept(trigger, delivery).await
-    }
-
-    /// Takes a stored delivery through the rules of now; it is never a duplicate. Errors: `BodyNotKept`, `SessionModeImpossible`,
-    /// `QueueFull`, `FieldInvalid`.
-    pub async fn replay(&self, trigger: &Trigger, replay: Replay) -> Result<Accepted> {
-        let (delivery, _) = self.judge(trigger, ByHand::Replay(Box::new(replay))).await?;
-        self.accept(trigger, delivery).await
+        let (delivery, _) = self.judge(trigger, by_hand).await?;
+        let accepted = self.queue.accept(delivery).await?;
+        metrics::delivery(trigger.source.as_str(), accepted.outcome.as_str(), std::time::Duration::ZERO);
+        Ok(accepted)
     }
 
     /// Says what the rules would make of an event by hand. Nothing is stored and nothing runs. Errors: as of what is explained, but a
@@ -281,10 +323,40 @@ impl Intake {
         tokio::task::spawn_blocking(move || judge(&trigger, &rules, by_hand)).await.map_err(Error::internal)?
     }
 
-    async fn accept(&self, trigger: &Trigger, delivery: NewDelivery) -> Result<Accepted> {
-        let accepted = self.queue.accept(delivery).await?;
-        metrics::delivery(trigger.source.as_str(), accepted.outcome.as_str(), std::time::Duration::ZERO);
-        Ok(accepted)
+    /// A trigger that is not stored, with its rules compiled.
+    #[must_use]
+    pub fn draft(&self, trigger: Trigger) -> Draft {
+        Draft { rules: Arc::new(Rules::compile(&trigger.spec)), trigger: Arc::new(trigger) }
+    }
+
+    /// What the rules of a draft say of a stored delivery; none when its body cannot be read. What was refused before any rule saw
+    /// it is refused still.
+    pub async fn evaluate(&self, draft: &Draft, then: Delivery, payload: DeliveryPayload) -> Option<Judged> {
+        let DeliveryPayload { headers, body, .. } = payload;
+        let large = body.len() > LARGE_BODY;
+        let replay = Replay {
+            delivery: then,
+            headers,
+            body: body.into(),
+            edited: false,
+            session_mode: SessionMode::Default,
+            session: None,
+            prompt: None,
+            requested_by: Requester { kind: RequesterKind::System, id: String::new(), display_name: String::new() },
+        };
+        let Draft { trigger, rules } = draft.clone();
+        let delivery = if large {
+            let _turn = self.large.acquire().await.ok()?;
+            tokio::task::spawn_blocking(move || examine::replayed(&trigger, &rules, replay)).await.ok()?
+        } else {
+            examine::replayed(&trigger, &rules, replay)
+        };
+        let (delivery, _) = delivery.ok()?;
+        let (stopped, may_start) = match delivery.disposition {
+            Disposition::Run(request) => (None, request.may_start),
+            Disposition::Stop { outcome, reason, message } => (Some((outcome, reason, message)), true),
+        };
+        Some(Judged { stopped, thread_key: delivery.thread_key, may_start })
     }
 
     /// Checks what can be checked of a trigger when it is saved: expressions compile, have the right type on a sample. Errors: `ExpressionInvalid`.

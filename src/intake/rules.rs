@@ -35,8 +35,10 @@ pub(super) struct Rules {
 /// What is asked of the rules beside the event.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// A person fires: who caused the event does not matter, nor whether the trigger is enabled.
+    /// A person fires: who caused the event does not matter.
     pub(super) by_hand: bool,
+    /// Nor whether the trigger is enabled: that is asked elsewhere.
+    pub(super) even_disabled: bool,
     pub(super) skip_filter: bool,
     /// Instead of the thread key that the rules give; empty: no thread.
     pub(super) thread_key: Option<String>,
@@ -93,7 +95,7 @@ impl Rules {
                 return Err(stop);
             }
         }
-        if !asked.by_hand && !spec.enabled {
+        if !asked.even_disabled && !spec.enabled {
             return Err(stop(DeliveryOutcome::Dropped, DeliveryReason::TriggerDisabled, "the trigger is disabled"));
         }
         let may_start = self.passes(scope, asked.skip_filter, walk)?;

@@ -144,13 +144,14 @@ impl Seen<'_> {
         let manual = self.origin == DeliveryOrigin::Manual;
         match (stage, verdict) {
             (Stage::Verify, Verdict::Skipped) if manual => "fired by hand".to_owned(),
+            (Stage::Verify, Verdict::Skipped) => "it was fired by hand".to_owned(),
             (Stage::Verify, Verdict::Pass) if self.origin == DeliveryOrigin::Replay => "the signature fitted when it arrived".to_owned(),
             (Stage::Verify, Verdict::Pass) => "the signature fits".to_owned(),
             (Stage::Parse, Verdict::Pass) => {
                 [&self.event.kind, &self.event.action].map(String::as_str).join(".").trim_matches('.').to_owned()
             }
             (Stage::Author, Verdict::Pass) => self.author(),
-            (Stage::Author, Verdict::Skipped) if manual => format!("{} would be stopped, but whoever fires by hand may", self.author()),
+            (Stage::Author, Verdict::Skipped) if manual || self.origin == DeliveryOrigin::Replay => format!("{} would be stopped, but whoever fires by hand may", self.author()),
             (Stage::Filter, Verdict::Pass) => "true".to_owned(),
             (Stage::ThreadKey, _) => self.thread_key.map_or_else(|| "no thread".to_owned(), str::to_owned),
             (Stage::Dedupe, Verdict::Pass) => "not seen before".to_owned(),

@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod figures;
 mod finish;
+mod fork;
 mod intake;
 mod load;
 mod locked;

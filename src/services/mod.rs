@@ -7,6 +7,7 @@ mod explain;
 mod facts;
 mod fire;
 mod once;
+mod replay;
 mod run;
 mod session;
 mod settings;

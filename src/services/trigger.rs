@@ -14,6 +14,9 @@ impl TriggerService for Services {
     async fn create_trigger(&self, request: Request<v1::CreateTriggerRequest>) -> Answer<v1::CreateTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.create(&request).await?);
+        }
         let kept = |first: &v1::CreateTriggerResponse| v1::CreateTriggerResponse { secret: String::new(), ..first.clone() };
         let (services, wanted) = (self.clone(), request.clone());
         let work = async move { services.create(&wanted).await };
@@ -59,6 +62,32 @@ impl TriggerService for Services {
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
         let work = async move { services.fire(&by, wanted).await };
         answer(self.once((&principal, "FireTrigger"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn replay_delivery(&self, request: Request<v1::ReplayDeliveryRequest>) -> Answer<v1::ReplayDeliveryResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.replay(&principal, request).await?);
+        }
+        let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
+        let work = async move { services.replay(&by, wanted).await };
+        answer(self.once((&principal, "ReplayDelivery"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn replay_deliveries(&self, request: Request<v1::ReplayDeliveriesRequest>) -> Answer<v1::ReplayDeliveriesResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.replay_all(&principal, request).await?);
+        }
+        let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
+        let work = async move { services.replay_all(&by, wanted).await };
+        answer(self.once((&principal, "ReplayDeliveries"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn evaluate_trigger(&self, request: Request<v1::EvaluateTriggerRequest>) -> Answer<v1::EvaluateTriggerResponse> {
+        answer(self.evaluate(request.into_inner()).await?)
     }
 
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Answer<v1::ListDeliveriesResponse> {

@@ -105,6 +105,16 @@ text_enum! {
 }
 
 text_enum! {
+    /// When a live run that is cancelled is stopped.
+    CancelMode {
+        /// At once.
+        Now = "now",
+        /// When the tool call that is running has answered; at once while none runs.
+        AfterStep = "after_step",
+    }
+}
+
+text_enum! {
     /// Who asked for a run.
     RequesterKind {
         /// The webhook's sender.

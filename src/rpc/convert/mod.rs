@@ -69,6 +69,7 @@ wire_enums! {
     }
     ActorKind { User = Person, Bot; Unknown }
     RunKind { Turn, Compaction }
+    CancelMode { Now, AfterStep }
     RunState { Queued, Waiting, Running, Cancelling, Succeeded, Failed, Cancelled }
     WaitReason { QuietPeriod, Breaker, TriggerDisabled, RunCap }
     Lineage { Fresh, Continued, Restored, Recovered, Renewed, Forked }
