@@ -59,7 +59,11 @@ impl SettingsCache {
     }
 
     /// The settings as they are and as they are to be.
-    async fn wanted(&self, etag: Option<i64>, change: impl FnOnce(Settings) -> Result<Settings> + Send) -> Result<(Arc<Settings>, Settings)> {
+    async fn wanted(
+        &self,
+        etag: Option<i64>,
+        change: impl FnOnce(Settings) -> Result<Settings> + Send,
+    ) -> Result<(Arc<Settings>, Settings)> {
         self.reload().await?;
         let present = self.get();
         if etag.is_some_and(|etag| etag != present.version) {

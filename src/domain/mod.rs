@@ -27,8 +27,8 @@ pub use money::{CostBasis, NanoUsd, Usage};
 pub use opening::{Circumstances, Earlier, NewConversation, Opening, opening};
 pub use page::{Cursor, MAX_PAGE_SIZE, Page, PageRequest};
 pub use run::{
-    Attempt, Billing, CancelMode, Failure, FailureReason, IllegalTransition, Lineage, Requester, RequesterKind, Run, RunEvent, RunFilter, RunKind,
-    RunState, RunStatus, RunWarning, SessionMode, Wait, WaitReason, transition,
+    Attempt, Billing, CancelMode, Failure, FailureReason, IllegalTransition, Lineage, Requester, RequesterKind, Run, RunEvent, RunFilter,
+    RunKind, RunState, RunStatus, RunWarning, SessionMode, Wait, WaitReason, transition,
 };
 pub use session::{Conversation, Session, SessionFilter, SessionKind, SessionOrder, SessionOrigin, SessionState, SessionStorage};
 pub use settings::{

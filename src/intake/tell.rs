@@ -151,7 +151,9 @@ impl Seen<'_> {
                 [&self.event.kind, &self.event.action].map(String::as_str).join(".").trim_matches('.').to_owned()
             }
             (Stage::Author, Verdict::Pass) => self.author(),
-            (Stage::Author, Verdict::Skipped) if manual || self.origin == DeliveryOrigin::Replay => format!("{} would be stopped, but whoever fires by hand may", self.author()),
+            (Stage::Author, Verdict::Skipped) if manual || self.origin == DeliveryOrigin::Replay => {
+                format!("{} would be stopped, but whoever fires by hand may", self.author())
+            }
             (Stage::Filter, Verdict::Pass) => "true".to_owned(),
             (Stage::ThreadKey, _) => self.thread_key.map_or_else(|| "no thread".to_owned(), str::to_owned),
             (Stage::Dedupe, Verdict::Pass) => "not seen before".to_owned(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::kill::{self, Mark, sweep};
 use super::ends::{Ends, Wish};
+use super::kill::{self, Mark, sweep};
 use super::lines::Line;
 use super::metering::Meter;
 use super::process::Process;
@@ -312,7 +312,9 @@ impl<'a> Seen<'a> {
     fn note(&mut self, kind: &EntryKind) {
         match kind {
             EntryKind::Notice { code: NoticeCode::ModelFallback, .. } => self.report.fell_back = true,
-            EntryKind::ToolCall { tool_use_id, .. } if self.open_tools.len() < MOST_TOOLS => _ = self.open_tools.insert(tool_use_id.clone()),
+            EntryKind::ToolCall { tool_use_id, .. } if self.open_tools.len() < MOST_TOOLS => {
+                _ = self.open_tools.insert(tool_use_id.clone())
+            }
             EntryKind::ToolResult { tool_use_id, .. } => _ = self.open_tools.remove(tool_use_id),
             EntryKind::Other { line_type, .. } if line_type == "not_json" || line_type == "truncated" => self.report.strange_lines += 1,
             _ => {}

@@ -7,8 +7,8 @@ use super::run::session_mode;
 use super::{Services, not_found, requester};
 use crate::access::Principal;
 use crate::domain::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryReason, Error, Requester, Result, SessionId, SessionMode,
-    Trigger, TriggerId, UnixMicros,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryReason, Error, Requester, Result, SessionId, SessionMode, Trigger,
+    TriggerId, UnixMicros,
 };
 use crate::intake::{ByHand, Draft, Judged, Replay};
 use crate::proto::v1;
@@ -37,8 +37,7 @@ impl Services {
     pub(super) async fn replay(&self, principal: &Principal, request: v1::ReplayDeliveryRequest) -> Result<v1::ReplayDeliveryResponse> {
         let id: DeliveryId = Fields::id("delivery_id", &request.delivery_id)?;
         let (prompt, session) = by_hand_text(request.prompt, &request.session_id)?;
-        let asked =
-            Asked { edited_body: request.edited_body, session_mode: Some(session_mode(request.session_mode)?), session, prompt };
+        let asked = Asked { edited_body: request.edited_body, session_mode: Some(session_mode(request.session_mode)?), session, prompt };
         let then = self.find_delivery(id).await?;
         let trigger = self.trigger_of(&then).await?;
         let replay = self.to_replay(then, asked, requester(principal)).await?;
@@ -119,7 +118,8 @@ impl Services {
             self.check(source, &spec, None)?;
             let now = UnixMicros::now();
             let (hook_token, secrets) = (String::new(), Vec::new());
-            let draft = Trigger { id: TriggerId::new(), slug, source, hook_token, secrets, spec, version: 0, create_time: now, update_time: now };
+            let draft =
+                Trigger { id: TriggerId::new(), slug, source, hook_token, secrets, spec, version: 0, create_time: now, update_time: now };
             return Ok((draft, None));
         }
         let present = self.find_trigger("trigger.id", &given.id).await?;

@@ -44,6 +44,9 @@ pub struct FireArgs {
     /// Continue the thread's conversation, or fail.
     #[arg(long = "continue")]
     resume: bool,
+    /// Continue a copy of the thread's conversation, in a session of its own.
+    #[arg(long, conflicts_with_all = ["fresh", "resume"])]
+    fork: bool,
     /// What the agent is told, in place of the trigger's prompt.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
@@ -86,7 +89,7 @@ pub(super) async fn fire(args: FireArgs, api: &Api, screen: &mut Screen) -> Resu
         headers: args.header,
         skip_filter: args.skip_filter,
         thread_key: args.thread_key,
-        session_mode: session_mode(args.fresh, args.resume).into(),
+        session_mode: session_mode(args.fresh, args.resume, args.fork).into(),
         prompt: args.prompt,
         request_id: args.request_id,
         content,
