@@ -3,7 +3,7 @@
 //! The copy is made from custody alone, part by part in short transactions, and counts once its session row is there.
 //! A server that dies in between leaves parts without a session, which the next start deletes.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ struct Original {
     agent_session_id: Uuid,
     generation: i32,
     manifest: Manifest,
+    /// What the conversation had cost by then, as far as its runs are known.
+    cost_nano: i64,
 }
 
 impl Queue {
@@ -98,7 +100,18 @@ impl Queue {
             let earlier = conversation::Entity::find_by_id((id.0, generation)).one(db).await?.ok_or(Error::TranscriptGone)?;
             (earlier.agent_session_id, manifest_from(&earlier.manifest)?)
         };
-        Ok(Original { session, after, agent_session_id, generation, manifest })
+        let last = after.as_ref().map_or(i64::MAX, |run| run.seq);
+        let costs: Vec<i64> = run::Entity::find()
+            .select_only()
+            .column(run::Column::CostNano)
+            .filter(run::Column::SessionId.eq(id.0))
+            .filter(run::Column::Generation.eq(generation))
+            .filter(run::Column::Seq.lte(last))
+            .into_tuple()
+            .all(db)
+            .await?;
+        let cost_nano = costs.iter().sum();
+        Ok(Original { session, after, agent_session_id, generation, manifest, cost_nano })
     }
 
     /// The last run before this place whose turn is in this conversation and in custody.
@@ -247,7 +260,7 @@ fn row(original: &Original, copy: SessionId, id: Uuid, manifest: &Manifest, disp
         queued_count: 0,
         live_run_id: None,
         last_run_id: None,
-        agent_total_cost_nano: if whole { from.agent_total_cost_nano } else { 0 },
+        agent_total_cost_nano: if whole { from.agent_total_cost_nano } else { original.cost_nano },
         last_cache_share: None,
         context_tokens: if whole { from.context_tokens } else { original.after.as_ref().map_or(0, |run| run.context_tokens) },
         manifest: manifest_to(manifest),

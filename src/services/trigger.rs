@@ -4,7 +4,7 @@ use tonic::Request;
 
 use super::{Answer, Services, answer, caller};
 use crate::domain::DeliveryId;
-use crate::intake::{self, Intake, VARIABLES};
+use crate::intake::{self, VARIABLES};
 use crate::proto::v1::{self, trigger_service_server::TriggerService};
 use crate::rpc::convert::{WireEnum, delivery, delivery_filter, step, trigger_filter};
 use crate::rpc::{Fields, PageTokens};
@@ -112,7 +112,7 @@ impl TriggerService for Services {
         };
         let mut message = delivery(&found, payload.as_ref().map(|payload| (payload, offset)));
         if request.view() == v1::DeliveryView::Full {
-            message.steps = Intake::steps(&found, payload.as_ref()).iter().map(step).collect();
+            message.steps = self.rooms.intake.steps(found, payload).await?.iter().map(step).collect();
         }
         answer(v1::GetDeliveryResponse { delivery: Some(message) })
     }

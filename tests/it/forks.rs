@@ -218,17 +218,17 @@ async fn a_copy_that_was_begun_and_not_ended_leaves_nothing() {
 #[tokio::test]
 async fn a_cancel_after_the_step_lets_the_tool_answer() {
     let mut world = World::new(Setup::fake().with("[runner]\nkill_grace_seconds = 1")).await;
-    let start = async |world: &mut World, delivery: &str, text: &str| {
+    let start = async |world: &mut World, delivery: &str, text: &str, entries: i32| {
         let sent = hook::github(&world.url, &world.secret, "issue_comment", delivery, &hook::comment(412, text)).await.expect("answered");
         let run = sent.run_id();
-        while world.client.run(&run).await.last_sequence < 3 {
+        while world.client.run(&run).await.last_sequence < entries {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         run
     };
     let cancel =
         |run_id: &str, mode: v1::CancelMode| v1::CancelRunRequest { run_id: run_id.to_owned(), mode: mode.into(), ..Default::default() };
-    let run = start(&mut world, "d-1", "[[toolcall]] [[sleep: 3]] [[lines: 100000]]").await;
+    let run = start(&mut world, "d-1", "[[toolcall]] [[sleep: 3]] [[lines: 100000]]", 3).await;
     let asked =
         world.client.runs.cancel_run(cancel(&run, v1::CancelMode::AfterStep)).await.expect("asked").into_inner().run.expect("a run");
     assert_eq!(asked.state(), v1::RunState::Cancelling);
@@ -242,10 +242,10 @@ async fn a_cancel_after_the_step_lets_the_tool_answer() {
     assert!(entries.len() < 50_000, "it was stopped and did not go on to its end: {}", entries.len());
 
     // At once while no tool runs, and a second cancel does not wait.
-    let idle = start(&mut world, "d-2", "[[sleep: 60]]").await;
+    let idle = start(&mut world, "d-2", "[[sleep: 60]]", 2).await;
     world.client.runs.cancel_run(cancel(&idle, v1::CancelMode::AfterStep)).await.expect("asked");
     assert_eq!(world.client.ended(&idle).await.state(), v1::RunState::Cancelled);
-    let held = start(&mut world, "d-3", "[[toolcall]] [[sleep: 60]]").await;
+    let held = start(&mut world, "d-3", "[[toolcall]] [[sleep: 60]]", 3).await;
     let begin = std::time::Instant::now();
     world.client.runs.cancel_run(cancel(&held, v1::CancelMode::AfterStep)).await.expect("asked");
     while !has_notice(&mut world.client, &held).await {
