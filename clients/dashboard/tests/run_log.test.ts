@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { JournalEntrySchema, RepriseError, RunSchema, RunState, type WatchRunEvent, type WatchRunOptions } from "@reprise/client";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { MOST } from "../src/data/journal.ts";
 import { type PageRequest, RunLog, type RunLogSource } from "../src/data/run_log.ts";
 
@@ -59,7 +59,6 @@ function liveStream() {
   return { send, open };
 }
 
-const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
 const runNow = (lastSequence: number) =>
   ({ kind: "run", run: create(RunSchema, { firstSequence: 1, lastSequence, state: RunState.RUNNING }) }) as WatchRunEvent;
 const came = (sequence: number) => ({ kind: "entry", entry: entry(sequence) }) as WatchRunEvent;
@@ -127,11 +126,11 @@ test("text that is written grows by characters, is replaced from its offset, and
     ({ kind: "delta", delta: { blockId: "b1", thinking: false, offset, text } }) as WatchRunEvent;
   script.push(async function* () {
     yield delta(0, "ab😀");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("ab😀"));
     yield delta(3, "c");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("ab😀c"));
     yield delta(1, "X");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("aX"));
     yield { kind: "entry", entry: entry(1, "aX") };
   });
   await log.follow(stop());
@@ -146,17 +145,17 @@ test("a deep link opens around its entry under a live stream, pages on, and is a
   const log = new RunLog(source, 500);
   const following = log.follow(end.signal);
   send(runNow(1000));
-  await frame();
-  await frame();
+  await vi.waitFor(() => expect(log.ready.value).toBe(true));
+
   expect([asked[0]?.tail, log.first, log.last, log.attached.value, log.hasOlder.value]).toEqual([0, 400, 599, false, true]);
   send(came(1001));
-  await frame();
+  await vi.waitFor(() => expect(log.newest.value).toBe(1001));
   expect([log.last, log.newest.value]).toEqual([599, 1001]);
   // While the last page is on its way, two more entries come: one is on the page, the other only in the stream.
   fake.total = 1001;
   fake.beforeAnswer = async () => {
     send(came(1002));
-    await frame();
+    await vi.waitFor(() => expect(log.newest.value).toBe(1002));
   };
   await log.newer();
   expect([log.attached.value, log.last]).toEqual([true, 1002]);
@@ -173,12 +172,12 @@ test("only kinds that are asked for are read and kept", async () => {
   const log = new RunLog(source, undefined, ["stderr"]);
   const following = log.follow(end.signal);
   send(runNow(1000));
-  await frame();
-  await frame();
+  await vi.waitFor(() => expect(log.ready.value).toBe(true));
+
   expect(pages[0]).toMatchObject({ kinds: ["stderr"], size: 200 });
   expect([log.first, log.last, log.attached.value, log.hasOlder.value]).toEqual([10, 1000, true, false]);
   send(came(1001));
-  await frame();
+  await vi.waitFor(() => expect(log.newest.value).toBe(1001));
   expect([log.last, log.newest.value]).toEqual([1000, 1001]);
   await log.hold([]);
   expect(log.first).toBe(801);
@@ -222,8 +221,8 @@ test("a reader who scrolled up keeps the place: the window stops growing and goe
   const following = log.follow(end.signal);
   log.following = false;
   send(runNow(0), ...Array.from({ length: 12_000 }, (_, at) => came(at + 1)));
-  await frame();
-  await frame();
+  await vi.waitFor(() => expect(log.newest.value).toBe(12_000));
+
   expect([log.first, log.attached.value, log.newest.value]).toEqual([1, false, 12_000]);
   expect(log.entries.value.length).toBeLessThanOrEqual(MOST.entries);
   fake.total = 12_000;

@@ -5,11 +5,22 @@ export const MOST = { entries: 10_000, characters: 16_000_000 };
 /** What is kept when the window has become too large, so that it is not cut at every entry. */
 const KEPT = 0.75;
 
-/** How many entries at the beginning are too many. */
-export function surplus(entries: readonly JournalEntry[]): number {
+/** Whether a window of so many entries and characters has to be cut. */
+export function isTooLarge(entries: number, characters: number): boolean {
+  return entries > MOST.entries || characters > MOST.characters;
+}
+
+/** Characters that entries hold, roughly. */
+export function weigh(entries: readonly JournalEntry[]): number {
   let characters = 0;
   for (const entry of entries) characters += weight(entry);
-  if (entries.length <= MOST.entries && characters <= MOST.characters) return 0;
+  return characters;
+}
+
+/** How many entries at the beginning are too many. */
+export function surplus(entries: readonly JournalEntry[]): number {
+  let characters = weigh(entries);
+  if (!isTooLarge(entries.length, characters)) return 0;
   let drop = 0;
   while (entries.length - drop > MOST.entries * KEPT || characters > MOST.characters * KEPT) {
     characters -= weight(entries[drop] as JournalEntry);

@@ -3,7 +3,7 @@ import { type JournalEntry, RepriseError, type Run, type WatchRunEvent, type Wat
 import { useEffect, useMemo } from "preact/hooks";
 import { formatSpan } from "../lib/format.ts";
 import { reprise } from "./api.ts";
-import { kindName, surplus } from "./journal.ts";
+import { isTooLarge, kindName, surplus, weigh } from "./journal.ts";
 import { runSlot, whileVisible } from "./stream.ts";
 import { type Writing, withDelta, withoutBlock } from "./writing.ts";
 
@@ -39,6 +39,8 @@ export interface RunLogSource {
 /** Entries of the first look, and of a page. */
 const FIRST = 200;
 const PAGE = 500;
+/** Least time between two changes of what is shown; a little less than two frames. */
+const LEAST_MS = 30;
 
 /**
  * The journal of one run: a window of its entries without gaps. While it is attached, the stream makes it grow at its
@@ -77,6 +79,9 @@ export class RunLog {
   #at: number | undefined;
   #pending: WatchRunEvent[] = [];
   #frame: number | undefined;
+  #shownAt = 0;
+  /** Characters in the window, at least roughly. */
+  #weight = 0;
   /** Entries that came while the page was read that may reach the end. */
   #arriving: JournalEntry[] | undefined;
   #begun = false;
@@ -261,7 +266,13 @@ export class RunLog {
   }
 
   #schedule(): void {
-    this.#frame ??= requestAnimationFrame(() => this.#flush());
+    this.#frame ??= requestAnimationFrame((now) => {
+      this.#frame = undefined;
+      // However fast they come, the eye has enough of so many changes a second, and the rest of the page has its time.
+      if (now - this.#shownAt < LEAST_MS) return this.#schedule();
+      this.#shownAt = now;
+      this.#flush();
+    });
   }
 
   #flush(): void {
@@ -317,17 +328,21 @@ export class RunLog {
       return;
     }
     const wasEmpty = this.entries.peek().length === 0;
+    this.#weight += weigh(added);
     this.entries.value = [...this.entries.peek(), ...added];
     if (wasEmpty && this.#kinds.length === 0) this.hasOlder.value = this.first > Math.max(1, this.run.peek()?.firstSequence ?? 1);
     this.ready.value = true;
+    // To weigh the whole window for every entry would take longer than to show it.
+    if (!isTooLarge(this.entries.peek().length, this.#weight)) return;
     if (this.following) this.#cutStart();
     else this.#cutEnd();
   }
 
   #cutStart(): void {
     const drop = surplus(this.entries.peek());
+    if (drop > 0) this.entries.value = this.entries.peek().slice(drop);
+    this.#weight = weigh(this.entries.peek());
     if (drop === 0) return;
-    this.entries.value = this.entries.peek().slice(drop);
     this.seams.value = this.seams.peek().filter((one) => one.afterSequence >= this.first);
     this.hasOlder.value = true;
   }
@@ -335,8 +350,9 @@ export class RunLog {
   #cutEnd(): void {
     const entries = this.entries.peek();
     const drop = surplus(entries.toReversed());
+    if (drop > 0) this.entries.value = entries.slice(0, entries.length - drop);
+    this.#weight = weigh(this.entries.peek());
     if (drop === 0) return;
-    this.entries.value = entries.slice(0, entries.length - drop);
     this.attached.value = false;
   }
 }
