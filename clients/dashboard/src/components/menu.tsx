@@ -1,91 +1,92 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { Icon } from "./icon.tsx";
 
-/** An entry of a menu. */
+/** One act of a menu. */
 export interface MenuItem {
   label: string;
-  /** A sentence under the name. */
-  help?: string;
+  /** What it does, in a few words. */
+  hint?: string;
+  onChoose: () => void;
   danger?: boolean;
   disabled?: boolean;
-  run: () => void;
 }
 
-/** A button that opens a menu. `↑ ↓` walk, Escape closes; the focus goes back to the button. `openRef` opens it from a key. */
+/** A button that opens a menu: `↑` `↓` walk, Enter chooses, Escape closes. `openRef` is given what opens it, for a key. */
 export function MenuButton({
   label,
   items,
-  disabled = false,
   busy = false,
-  title,
+  primary = false,
   openRef,
 }: {
-  label: string;
+  label: ComponentChildren;
   items: readonly MenuItem[];
-  disabled?: boolean;
   busy?: boolean;
-  title?: string | undefined;
+  primary?: boolean;
   openRef?: { current: (() => void) | null };
 }) {
-  const [open, setOpen] = useState(false);
+  const id = useId();
   const box = useRef<HTMLSpanElement>(null);
+  const [open, setOpen] = useState(false);
   const close = (back: boolean) => {
     setOpen(false);
-    if (back) box.current?.querySelector<HTMLElement>(":scope > button")?.focus();
+    if (back) box.current?.querySelector("button")?.focus();
   };
-  if (openRef) openRef.current = disabled || busy ? null : () => setOpen(true);
+  if (openRef) openRef.current = busy ? null : () => setOpen(true);
   useEffect(() => {
     if (!open) return;
-    box.current?.querySelector<HTMLElement>("[role=menuitem]:not(:disabled)")?.focus();
-    const outside = (event: MouseEvent) => {
-      if (!(event.target instanceof Node) || !box.current?.contains(event.target)) setOpen(false);
+    box.current?.querySelector<HTMLElement>('[role="menuitem"]:not(:disabled)')?.focus();
+    const outside = (event: Event) => {
+      if (event.target instanceof Node && !box.current?.contains(event.target)) setOpen(false);
     };
     document.addEventListener("pointerdown", outside);
     return () => document.removeEventListener("pointerdown", outside);
   }, [open]);
-  const walk = (event: KeyboardEvent) => {
+  const onKey = (event: KeyboardEvent) => {
     if (!open) return;
-    if (event.key === "Tab") return setOpen(false);
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (event.key === "Escape") close(true);
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const all = [...(box.current?.querySelectorAll<HTMLElement>("[role=menuitem]:not(:disabled)") ?? [])];
-      const at = all.indexOf(document.activeElement as HTMLElement) + (event.key === "ArrowDown" ? 1 : -1);
-      all[(at + all.length) % all.length]?.focus();
+    else if (event.key === "Tab") close(false);
+    else if (step !== 0) {
+      const all = [...(box.current?.querySelectorAll<HTMLElement>('[role="menuitem"]:not(:disabled)') ?? [])];
+      const at = all.indexOf(document.activeElement as HTMLElement);
+      all[(at + step + all.length) % all.length]?.focus();
     } else return;
-    event.preventDefault();
+    if (event.key !== "Tab") event.preventDefault();
     event.stopPropagation();
   };
   return (
-    <span class="menu-box" ref={box} onKeyDown={walk}>
+    <span class="menu-box" ref={box} onKeyDown={onKey}>
       <button
         type="button"
-        class="btn"
+        class={`btn${primary ? " primary" : ""}`}
         aria-haspopup="menu"
         aria-expanded={open}
-        aria-busy={busy}
-        disabled={disabled || busy}
-        title={title}
+        aria-controls={open ? id : undefined}
+        disabled={busy}
         onClick={() => setOpen(!open)}
       >
         {label}
         <Icon name="menu" />
       </button>
       {open && (
-        <div class="menu-list" role="menu" aria-label={label}>
+        <div class="menu-list" role="menu" id={id}>
           {items.map((item) => (
             <button
-              key={item.label}
               type="button"
+              key={item.label}
               role="menuitem"
+              tabIndex={-1}
               class={item.danger ? "danger" : ""}
               disabled={item.disabled}
               onClick={() => {
                 close(true);
-                item.run();
+                item.onChoose();
               }}
             >
-              <span>{item.label}</span>
-              {item.help && <small>{item.help}</small>}
+              {item.label}
+              {item.hint && <small>{item.hint}</small>}
             </button>
           ))}
         </div>

@@ -79,9 +79,9 @@ export function LogBar({ runId, counts, partial, hidden, hits, searched, time, r
         label="Log"
         items={[
           raw
-            ? { label: "Readable view", help: "Cards, diffs and text", run: () => setQuery({ view: undefined }) }
-            : { label: "Raw lines", help: "As the agent wrote them", run: () => setQuery({ view: "raw" }) },
-          { label: "Download", help: "All raw lines and stderr, .jsonl.zst", run: () => void downloadRun(runId) },
+            ? { label: "Readable view", hint: "Cards, diffs and text", onChoose: () => setQuery({ view: undefined }) }
+            : { label: "Raw lines", hint: "As the agent wrote them", onChoose: () => setQuery({ view: "raw" }) },
+          { label: "Download", hint: "All raw lines and stderr, .jsonl.zst", onChoose: () => void downloadRun(runId) },
         ]}
       />
     </div>

@@ -62,17 +62,17 @@ export function RunButtons({ run }: { run: Run }) {
     ? [
         {
           label: "After this step",
-          help: "When the tool call that is running has answered",
-          run: () => void cancel(CancelMode.AFTER_STEP),
+          hint: "When the tool call that is running has answered",
+          onChoose: () => void cancel(CancelMode.AFTER_STEP),
         },
         {
           label: "Now",
-          help: "The agent is stopped at once; its conversation stays",
+          hint: "The agent is stopped at once; its conversation stays",
           danger: true,
-          run: () => void cancel(CancelMode.NOW),
+          onChoose: () => void cancel(CancelMode.NOW),
         },
       ]
-    : [{ label: "Now", help: "It has not started, so nothing is lost", danger: true, run: () => void cancel(CancelMode.NOW) }];
+    : [{ label: "Now", hint: "It has not started, so nothing is lost", danger: true, onChoose: () => void cancel(CancelMode.NOW) }];
   return (
     <>
       {!ended && <MenuButton label="Cancel" items={cancels} busy={busy} openRef={openCancel} />}
@@ -87,17 +87,17 @@ export function RunButtons({ run }: { run: Run }) {
 }
 
 function retries(ended: boolean, retry: (mode: SessionMode) => void, replay: (() => Promise<void>) | undefined): MenuItem[] {
-  const item = (label: string, help: string, mode: SessionMode): MenuItem => ({
+  const item = (label: string, hint: string, mode: SessionMode): MenuItem => ({
     label,
-    help: ended ? help : "once it has ended",
+    hint: ended ? hint : "once it has ended",
     disabled: !ended,
-    run: () => retry(mode),
+    onChoose: () => retry(mode),
   });
   return [
     item("Same prompt", "In the conversation that the trigger says", SessionMode.UNSPECIFIED),
     item("Continue", "The same prompt after this turn, which the agent remembers", SessionMode.RESUME),
     item("From before this turn", "In a copy of the conversation as it was before", SessionMode.FORK),
     item("Fresh", "The same prompt in a new conversation", SessionMode.FRESH),
-    ...(replay ? [{ label: "Replay its delivery…", help: "Through the rules of now", run: () => void replay() }] : []),
+    ...(replay ? [{ label: "Replay its delivery…", hint: "Through the rules of now", onChoose: () => void replay() }] : []),
   ];
 }
