@@ -112,7 +112,7 @@ function deciderOf(results: readonly (boolean | "error" | undefined)[], found: F
   if (found === "pass") return results.some((one) => one === false || one === "error") ? null : undefined;
   const wanted = found === "stop" ? false : "error";
   const at = results.indexOf(wanted);
-  const unknown = results.findIndex((one) => one === undefined);
+  const unknown = results.indexOf(undefined);
   if (at >= 0 && (unknown < 0 || unknown > at)) return results.slice(0, at).every((one) => one === true) ? at : null;
   if (at >= 0) return undefined;
   // Everything that can be told is true, so that the one that cannot is it.

@@ -35,7 +35,7 @@ export function RunningList({ runs, lines }: { runs: readonly Run[]; lines: Read
       ),
     },
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
-    { label: "", narrow: "line", cell: titleOf },
+    { narrow: "line", cell: titleOf },
     { label: "last line", narrow: "line", cell: (run) => <Line run={run} line={lines.get(run.id)} /> },
     { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={run.usage?.costUsd ?? 0} /> },
     { label: "cache", narrow: "hide", right: true, cell: (run) => <span class="f2">{shareOf(run)}</span> },
@@ -106,7 +106,7 @@ export function WaitingList({ waiting, running }: { waiting: readonly Waiting[];
       ),
     },
     { label: "thread", narrow: "corner", cell: ({ head }) => <Thread run={head} /> },
-    { label: "", narrow: "line", cell: ({ head }) => titleOf(head) },
+    { narrow: "line", cell: ({ head }) => titleOf(head) },
     { label: "waits for", narrow: "line", cell: (one) => <span class="f2">{waitsFor(one, live)}</span> },
     {
       label: "starts in",
@@ -115,7 +115,6 @@ export function WaitingList({ waiting, running }: { waiting: readonly Waiting[];
       cell: ({ head }) => <span class="f2">{isHeld(head) ? (startsIn(head, clock.value) ?? "–") : "–"}</span>,
     },
     {
-      label: "",
       narrow: "line",
       cell: (one) => <RowActions>{isHeld(one.head) && <RowAction label="Drop" onClick={() => void onDrop(one)} />}</RowActions>,
     },
@@ -154,11 +153,10 @@ export function FailedList({ runs }: { runs: readonly Run[] }) {
       ),
     },
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
-    { label: "", narrow: "line", cell: titleOf },
+    { narrow: "line", cell: titleOf },
     { label: "reason", narrow: "line", cell: (run) => <Reason run={run} /> },
     { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={run.usage?.costUsd ?? 0} /> },
     {
-      label: "",
       narrow: "line",
       cell: (run) => (
         <RowActions>
