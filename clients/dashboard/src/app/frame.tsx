@@ -59,7 +59,7 @@ function Side() {
         <kbd>⌘K</kbd>
       </button>
       <div class="foot">
-        <button type="button" onClick={switchTheme} aria-label={`Theme: ${theme.value}`}>
+        <button type="button" onClick={switchTheme}>
           <Icon name="theme" />
           Theme
           <span class="rest">{theme.value}</span>
