@@ -67,7 +67,7 @@ export default function CostsPage() {
   const nothing =
     buckets.data !== undefined && (buckets.data.total?.runCount ?? 0) === 0 && (buckets.data.total?.notStartedCount ?? 0) === 0;
   return (
-    <Page title="Costs" aside={zone}>
+    <Page title="Costs">
       <div class="bar wrap">
         <Segments
           label="Time"

@@ -18,6 +18,7 @@ import { BulkReplay } from "./deliveries/bulk_replay.tsx";
 import { FilterBar } from "./deliveries/filter_bar.tsx";
 import { actorName, type DeliveryFilter, eventName, holds, isFiltered, readFilter, reasonOf } from "./deliveries/filters.ts";
 import { useOlder } from "./deliveries/older.ts";
+import { Words } from "./deliveries/path.tsx";
 
 /** Everything that arrived, with what became of it and why; live. */
 export default function DeliveriesPage() {
@@ -67,10 +68,16 @@ export default function DeliveriesPage() {
 const COLUMNS: Column<Delivery>[] = [
   {
     narrow: "first",
-    cell: (row) => <State {...deliveryOutcome(row.outcome)} />,
+    cell: (row) => (
+      <State {...deliveryOutcome(row.outcome)}>
+        <span class="narrow">
+          <Received row={row} />
+        </span>
+      </State>
+    ),
   },
-  { label: "received", narrow: "corner", cell: (row) => <Received row={row} /> },
-  { label: "thread", narrow: "line", cell: (row) => <span class="m">{row.threadKey || "–"}</span> },
+  { label: "received", narrow: "hide", cell: (row) => <Received row={row} /> },
+  { label: "thread", narrow: "corner", cell: (row) => <span class="m">{row.threadKey || "–"}</span> },
   {
     label: "event",
     narrow: "line",
@@ -81,8 +88,8 @@ const COLUMNS: Column<Delivery>[] = [
       </>
     ),
   },
-  { label: "why", narrow: "line", cell: (row) => <span class="f2">{reasonOf(row) || row.title}</span> },
-  { label: "trigger", narrow: "line", cell: (row) => <span class="f2">{row.triggerSlug}</span> },
+  { label: "why", narrow: "line", cell: (row) => <Why row={row} /> },
+  { label: "trigger", narrow: "hide", cell: (row) => <span class="f2">{row.triggerSlug}</span> },
   { label: "run", narrow: "hide", right: true, cell: (row) => <RunOf row={row} /> },
 ];
 
@@ -94,6 +101,15 @@ function Received({ row }: { row: Delivery }) {
     <time class="f2" dateTime={new Date(ms).toISOString()} title={formatExact(ms)}>
       {sameDay ? formatClock(ms) : formatWhen(ms, clock.value)}
     </time>
+  );
+}
+
+/** The reason in words, or what the event is about when nothing stopped it. */
+function Why({ row }: { row: Delivery }) {
+  return (
+    <span class="f2">
+      <Words text={reasonOf(row) || row.title} />
+    </span>
   );
 }
 

@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { type Delivery, DeliveryView, type Run, type Trigger } from "@reprise/client";
+import { type Delivery, DeliveryOutcome, DeliveryView, type Run, RunState, type Trigger } from "@reprise/client";
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { useKeys } from "../app/keys.ts";
@@ -13,7 +13,7 @@ import { clock, Id, Span } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { type Query, useQuery } from "../data/query.ts";
 import { durationMs, formatBytes, formatExact, toMs } from "../lib/format.ts";
-import { deliveryOutcome, runEnded, runState, sourceName } from "../lib/words.ts";
+import { deliveryOutcome, runEnded, runState, type Shown, sourceName } from "../lib/words.ts";
 import "../style/deliveries.css";
 import { actorName, answerStatus, eventName, originWord, reasonOf } from "./deliveries/filters.ts";
 import { Path, Words } from "./deliveries/path.tsx";
@@ -66,6 +66,9 @@ function Missing({ id, read }: { id: string; read: Query<Delivery | undefined> }
   );
 }
 
+/** A rule of the trigger stopped these; another rule might not have. */
+const NOT_WANTED = new Set([DeliveryOutcome.FILTERED, DeliveryOutcome.SELF_AUTHORED]);
+
 type Tab = "path" | "payload" | "headers";
 const TABS: readonly Tab[] = ["path", "payload", "headers"];
 
@@ -91,11 +94,11 @@ function Detail({ delivery, read }: { delivery: Delivery; read: Query<Delivery |
       <PageHead
         title={eventName(delivery)}
         detail={delivery.threadKey || delivery.title}
-        state={<State {...deliveryOutcome(delivery.outcome)} />}
+        state={<State {...stateOf(delivery, run.data)} />}
         buttons={
           <>
-            {delivery.triggerId && delivery.steps.length > 0 && trigger.data && (
-              <ButtonLink href={`${hrefs.trigger(delivery.triggerSlug)}?tab=edit`}>Change the rules</ButtonLink>
+            {trigger.data && NOT_WANTED.has(delivery.outcome) && (
+              <ButtonLink href={hrefs.trigger(delivery.triggerSlug)}>Try a filter</ButtonLink>
             )}
             {replayable && <Button onClick={() => setReplaying(true)}>Replay…</Button>}
           </>
@@ -124,6 +127,12 @@ function Detail({ delivery, read }: { delivery: Delivery; read: Query<Delivery |
       {replaying && <ReplayDialog delivery={delivery} trigger={trigger.data} onClose={() => setReplaying(false)} />}
     </>
   );
+}
+
+/** The outcome; while its run has not started, that it waits. */
+function stateOf(delivery: Delivery, run: Run | undefined): Shown {
+  const waits = run !== undefined && (run.state === RunState.QUEUED || run.state === RunState.WAITING);
+  return waits && delivery.outcome === DeliveryOutcome.QUEUED ? runState(run.state) : deliveryOutcome(delivery.outcome);
 }
 
 /** The run behind a delivery, followed until it has ended. */
@@ -193,6 +202,7 @@ function Way({ delivery, run, trigger }: { delivery: Delivery; run: Run | undefi
         trigger={trigger}
         walkedAt={toMs(delivery.receiveTime)}
         extra={{
+          ...(delivery.providerDeliveryId ? { received: <span class="m">{delivery.providerDeliveryId}</span> } : {}),
           ...(delivery.sessionId
             ? {
                 THREAD_KEY: (
@@ -214,13 +224,13 @@ function Way({ delivery, run, trigger }: { delivery: Delivery; run: Run | undefi
 
 function RunLink({ id, run }: { id: string; run: Run | undefined }) {
   return (
-    <>
-      <Id id={id} href={hrefs.run(id)} />{" "}
+    <span class="run-of">
+      <Id id={id} href={hrefs.run(id)} />
       {run && (
         <State {...runState(run.state)}>
           {run.startTime && <Span from={toMs(run.startTime)} to={runEnded(run) ? toMs(run.endTime) : undefined} />}
         </State>
       )}
-    </>
+    </span>
   );
 }

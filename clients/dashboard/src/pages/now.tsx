@@ -187,11 +187,20 @@ function Figures({ answer }: { answer: QueryUsageResponse | undefined }) {
           label: "Wait, median",
           value: dash ?? (wait === undefined ? "–" : formatSpan(wait)),
           rest: "",
-          below: <Sparkline values={sum((row) => durationMs(row.waitP50) ?? 0)} label="Median wait by the hour" />,
+          below: <Sparkline values={carried(buckets.map(([row]) => durationMs(row?.waitP50)))} label="Median wait by the hour" />,
         },
       ]}
     />
   );
+}
+
+/** In an hour in which nothing started the wait is not zero, it is not known: the one before stands on. */
+function carried(values: readonly (number | undefined)[]): number[] {
+  let last = values.find((value) => value !== undefined) ?? 0;
+  return values.map((value) => {
+    last = value ?? last;
+    return last;
+  });
 }
 
 function notStarted(total: QueryUsageResponse["total"]): string {

@@ -1,6 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryReason } from "@reprise/client";
 import { query, queryAll } from "../../app/router.ts";
+import { formatDay, toMs } from "../../lib/format.ts";
 import { deliveryOutcome, reasonWord } from "../../lib/words.ts";
 
 /** What the address says about which deliveries are shown; the server takes all of it but `find`. */
@@ -106,6 +107,13 @@ export function eventName(delivery: Pick<Delivery, "eventKind" | "action">): str
   return [delivery.eventKind, delivery.action].filter(Boolean).join(".") || "event";
 }
 
+/** The same where there is little room: `comment`, `push`, `pull_request opened`. */
+export function shortEvent(delivery: Pick<Delivery, "eventKind" | "action">): string {
+  const kind = delivery.eventKind.replace(/^(issue|pull_request)_(?=comment|review)/, "").replaceAll("_", " ");
+  const plain = delivery.action === "" || delivery.action === "created" || delivery.action === "submitted";
+  return (plain ? kind : `${kind} ${delivery.action}`) || "event";
+}
+
 /** Who caused it. */
 export function actorName(delivery: Pick<Delivery, "actor">): string {
   return delivery.actor?.login || delivery.actor?.id || "";
@@ -143,4 +151,16 @@ export function answerStatus(delivery: Pick<Delivery, "origin" | "outcome" | "re
     default:
       return 401;
   }
+}
+
+/** Rows under the name of their day. */
+export function byDay(rows: readonly Delivery[], now: number): [string, Delivery[]][] {
+  const days: [string, Delivery[]][] = [];
+  for (const row of rows) {
+    const day = formatDay(toMs(row.receiveTime) ?? 0, now);
+    const last = days.at(-1);
+    if (last?.[0] === day) last[1].push(row);
+    else days.push([day, [row]]);
+  }
+  return days;
 }

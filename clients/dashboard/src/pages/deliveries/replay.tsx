@@ -14,6 +14,7 @@ import { Button, Loading, Segments, State } from "../../components/basics.tsx";
 import { ask, Dialog } from "../../components/dialog.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { AreaField, fieldError, SelectField } from "../../components/form.tsx";
+import { Icon } from "../../components/icon.tsx";
 import { Id, Money } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
@@ -194,10 +195,12 @@ export function ExplanationView({ explanation, trigger, why }: { explanation: Ex
       {runs ? (
         <table class="why facts-like">
           <tbody>
-            <tr>
-              <th scope="row">Starts</th>
-              <td>{explanation.busyEffect || "at once"}</td>
-            </tr>
+            {!steps.some((step) => step.text === explanation.busyEffect) && (
+              <tr>
+                <th scope="row">Starts</th>
+                <td>{explanation.busyEffect || "at once"}</td>
+              </tr>
+            )}
             <tr>
               <th scope="row">Memory</th>
               <td>
@@ -243,6 +246,7 @@ function Fold({ name, text }: { name: string; text: string }) {
       <summary>
         <b>{name}</b>
         <span class="cut grow f2">{text.trim().split("\n")[0]}</span>
+        <Icon name="chevron" class="turn" />
       </summary>
       <div class="block">
         <pre class="pre">{text}</pre>

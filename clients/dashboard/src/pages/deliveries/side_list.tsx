@@ -7,10 +7,10 @@ import { ErrorNotice } from "../../components/error.tsx";
 import { MoreButton, NewChip, useNeighbours } from "../../components/list.tsx";
 import { clock } from "../../components/text.tsx";
 import { useDeliveryRows } from "../../data/lists.ts";
-import { formatClock, formatDay, formatExact, toMs } from "../../lib/format.ts";
+import { formatClock, formatExact, toMs } from "../../lib/format.ts";
 import { deliveryOutcome } from "../../lib/words.ts";
 import { FindRows, OutcomeChoice } from "./filter_bar.tsx";
-import { eventName, holds, readFilter, reasonOf } from "./filters.ts";
+import { byDay, eventName, holds, readFilter, reasonOf, shortEvent } from "./filters.ts";
 import { useOlder } from "./older.ts";
 
 /** The list beside a delivery, with the filters of the address; `onChanged` hears when the open one changed. */
@@ -53,8 +53,8 @@ export function SideList({ currentId, onChanged }: { currentId: string; onChange
                 {formatClock(toMs(row.receiveTime) ?? 0)}
               </time>
               <State {...deliveryOutcome(row.outcome)} />
-              <span class="cut" title={reasonOf(row)}>
-                <span class="m">{row.threadKey || row.triggerSlug}</span> <span class="f3">{eventName(row)}</span>
+              <span class="cut" title={[eventName(row), reasonOf(row)].filter(Boolean).join(": ")}>
+                <span class="m">{row.threadKey || row.triggerSlug}</span> <span class="f3">{shortEvent(row)}</span>
               </span>
             </a>
           ))}
@@ -68,18 +68,6 @@ export function SideList({ currentId, onChanged }: { currentId: string; onChange
       <MoreButton hasMore={older.hasMore} loading={older.loading} onMore={older.more} />
     </section>
   );
-}
-
-/** Rows under the name of their day. */
-export function byDay(rows: readonly Delivery[], now: number): [string, Delivery[]][] {
-  const days: [string, Delivery[]][] = [];
-  for (const row of rows) {
-    const day = formatDay(toMs(row.receiveTime) ?? 0, now);
-    const last = days.at(-1);
-    if (last?.[0] === day) last[1].push(row);
-    else days.push([day, [row]]);
-  }
-  return days;
 }
 
 /** Tells when a row that was shown came again as another one. */

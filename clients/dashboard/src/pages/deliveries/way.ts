@@ -88,12 +88,20 @@ function textOf(step: ExplanationStep, mark: StepMark): string {
   return step.message || "passed";
 }
 
+const MADE: Partial<Record<DeliveryOutcome, string>> = {
+  [DeliveryOutcome.QUEUED]: "made a run",
+  [DeliveryOutcome.COALESCED]: "joined a run that waited",
+};
+
 /** The whole way of a stored delivery: its receipt, the rules, and the run. */
 export function wayOf(delivery: Delivery, run: Run | undefined, now: number): StepView[] {
   // A stored delivery's prompt is the run's own affair.
   const rules = stepViews(delivery.steps.filter((step) => step.stage !== Stage.PROMPT || step.verdict !== Verdict.SKIPPED));
   const waits = run !== undefined && !runEnded(run) && run.startTime === undefined;
-  const views = rules.map((view) => (view.step?.stage === Stage.POLICY && waits ? waiting(view, run, now) : view));
+  const views = rules.map((view) => {
+    if (view.step?.stage !== Stage.POLICY || view.mark !== "pass") return view;
+    return waits ? waiting(view, run, now) : { ...view, text: view.step.message || MADE[delivery.outcome] || view.text };
+  });
   return [received(delivery), ...views, runStep(delivery, run)];
 }
 
@@ -112,7 +120,7 @@ function received(delivery: Delivery): StepView {
     key: "received",
     name: "Received",
     mark: "pass",
-    text: `${formatBytes(delivery.bodyBytes)}${how}${delivery.providerDeliveryId ? `, ${delivery.providerDeliveryId}` : ""}`,
+    text: `${formatBytes(delivery.bodyBytes)}${how}`,
     at: 0,
     rows,
     open: false,
