@@ -42,16 +42,11 @@ export default function NowPage() {
       title="Now"
       tab={live > 0 ? `Now · ${live} running` : "Now"}
       {...(live > 0 ? { mark: "live" as const } : {})}
-      aside="last 24 hours, local time"
+      aside={come > 0 ? <Come count={come} onShow={release} /> : "last 24 hours, local time"}
     >
       <Figures answer={usage.data} />
       <ErrorNotice error={error.value ?? usage.error ?? failures.error} onRetry={usage.reload} />
       <div ref={body} class="now">
-        {come > 0 && (
-          <button type="button" class="chip new come" onClick={release}>
-            {plural(come, "new row")}
-          </button>
-        )}
         {!ready && !error.value && (
           <div class="sec">
             <Loading />
@@ -67,6 +62,15 @@ export default function NowPage() {
         )}
       </div>
     </Page>
+  );
+}
+
+/** Rows that would move what somebody points at wait here. */
+function Come({ count, onShow }: { count: number; onShow: () => void }) {
+  return (
+    <button type="button" class="chip new" onClick={onShow}>
+      {plural(count, "new row")}
+    </button>
   );
 }
 
@@ -125,7 +129,7 @@ function usePointed(body: { current: HTMLDivElement | null }): boolean {
       target.addEventListener(name, heard, { signal: listen.signal, passive: true });
     };
     on(element, "pointerover", (event) => {
-      over = (event as PointerEvent).pointerType === "mouse" && (event.target as Element).closest(".row:not(.th), .come") !== null;
+      over = (event as PointerEvent).pointerType === "mouse" && (event.target as Element).closest(".row:not(.th)") !== null;
     });
     on(element, "pointerleave", () => {
       over = false;
