@@ -134,7 +134,7 @@ pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> 
         }
         RunCommand::Cancel { run, reason } => {
             let run_id = id::run(api, &run).await?;
-            let answer = api.runs().cancel_run(CancelRunRequest { run_id, reason }).await?.into_inner();
+            let answer = api.runs().cancel_run(CancelRunRequest { run_id, reason, ..CancelRunRequest::default() }).await?.into_inner();
             if !screen.document(&answer)? {
                 let run = answer.run.unwrap_or_default();
                 screen.line(format!("run {} {}", run.id, log::state(run.state()).0))?;

@@ -319,7 +319,7 @@ async fn download(
 }
 
 async fn clean_up(older_than: Option<Duration>, trigger: String, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
-    let request = CleanUpStaleSessionsRequest { older_than: older_than.map(to_wire), trigger_id: trigger };
+    let request = CleanUpStaleSessionsRequest { older_than: older_than.map(to_wire), trigger_id: trigger, validate_only: false };
     let mut sum = CleanUpStaleSessionsResponse::default();
     loop {
         let part = api.sessions().clean_up_stale_sessions(request.clone()).await?.into_inner();

@@ -38,7 +38,7 @@ impl Services {
             Some(id) => Some(self.find_run(id).await?),
             None => None,
         };
-        Ok(v1::FireTriggerResponse { delivery: Some(delivery(&stored, None)), run: made.as_ref().map(run) })
+        Ok(v1::FireTriggerResponse { delivery: Some(delivery(&stored, None)), run: made.as_ref().map(run), explanation: None })
     }
 }
 

@@ -28,11 +28,13 @@ impl RunService for Services {
         answer(v1::GetRunResponse { run: Some(run(&found)) })
     }
 
-    type WatchRunStream = Streamed<v1::WatchRunResponse>;
-
-    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Streamed<v1::WatchRunResponse>> {
         let watched = self.watch(request.into_inner()).await?;
         answer(watched.map(|message| message.map(watch::Message::into_response)).boxed())
+    }
+
+    async fn watch_runs(&self, request: Request<v1::WatchRunsRequest>) -> Answer<Streamed<v1::WatchRunsResponse>> {
+        answer(self.watch_list_of_runs(&request.into_inner()).await?)
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {

@@ -82,9 +82,7 @@ impl SessionService for Services {
         })
     }
 
-    type ExportSessionStream = Streamed<v1::ExportSessionResponse>;
-
-    async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Self::ExportSessionStream> {
+    async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Streamed<v1::ExportSessionResponse>> {
         let request = request.into_inner();
         let id: SessionId = Fields::id("session_id", &request.session_id)?;
         let (message, generation, manifest) = self.export(id, request.generation).await?;

@@ -2,7 +2,7 @@
 
 use tonic::Request;
 
-use super::{Answer, Services, answer, caller};
+use super::{Answer, Services, Streamed, answer, caller};
 use crate::domain::DeliveryId;
 use crate::intake::{self, VARIABLES};
 use crate::proto::v1::{self, trigger_service_server::TriggerService};
@@ -79,6 +79,10 @@ impl TriggerService for Services {
             v1::DeliveryView::Basic | v1::DeliveryView::Unspecified => None,
         };
         answer(v1::GetDeliveryResponse { delivery: Some(delivery(&found, payload.as_ref().map(|payload| (payload, offset)))) })
+    }
+
+    async fn watch_deliveries(&self, request: Request<v1::WatchDeliveriesRequest>) -> Answer<Streamed<v1::WatchDeliveriesResponse>> {
+        answer(self.watch_list_of_deliveries(&request.into_inner()).await?)
     }
 
     async fn list_sources(&self, _: Request<v1::ListSourcesRequest>) -> Answer<v1::ListSourcesResponse> {

@@ -5,11 +5,14 @@
 mod architecture;
 mod contract;
 mod crash;
+mod dashboard;
 mod failures;
 mod hooks;
+mod lists;
 mod migrations;
 mod real_claude;
 mod sessions;
+mod sign_in;
 mod support;
 mod threads;
 mod watch;

@@ -78,6 +78,7 @@ pub(super) async fn fire(args: FireArgs, api: &Api, screen: &mut Screen) -> Resu
         prompt: args.prompt,
         request_id: args.request_id,
         content,
+        ..FireTriggerRequest::default()
     };
     let answer = api.triggers().fire_trigger(request).await?.into_inner();
     let run_id = answer.run.as_ref().map(|run| run.id.clone());
