@@ -103,9 +103,7 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
     >
       <p>It goes through the rules as they are now, as a new delivery. It is never a duplicate, and the sender hears nothing of it.</p>
       <div class="field">
-        <span class="label">
-          Payload
-        </span>
+        <span class="label">Payload</span>
         <Segments
           label="Payload"
           options={[
