@@ -99,6 +99,8 @@ test("what is refused is red, a ping is not", () => {
 test("a rule that was left out for a reason says it, and is not in the way", () => {
   const [view] = stepViews([step(Stage.VERIFY, Verdict.SKIPPED, { message: "fired by hand" })]);
   expect([view?.mark, view?.text]).toEqual(["pass", "fired by hand"]);
+  const [none] = stepViews([step(Stage.FILTER, Verdict.SKIPPED), step(Stage.POLICY, Verdict.PASS)]);
+  expect([none?.mark, none?.text]).toEqual(["pass", "no filter"]);
 });
 
 test("the way of a stored delivery ends with its run: waiting, live, or not reached", () => {

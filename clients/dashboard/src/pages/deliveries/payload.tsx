@@ -1,5 +1,6 @@
 import { type Delivery, DeliveryView, type Header } from "@reprise/client";
 import { useMemo, useState } from "preact/hooks";
+import { hrefs } from "../../app/routes.ts";
 import { Button, Empty, Loading, Segments } from "../../components/basics.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { JsonTree } from "../../components/json_tree.tsx";
@@ -62,6 +63,12 @@ export function Payload({ delivery }: { delivery: Delivery }) {
   const [levels, setLevels] = useState(2);
   const load = useAction(async () => setRest(await readRest(delivery, delivery.body)));
   const body = useMemo(() => readBody(rest ?? delivery.body, rest !== undefined || !delivery.bodyTruncated), [delivery.body, rest]);
+  if (delivery.body.length === 0 && delivery.duplicateOfDeliveryId) {
+    const first = `${hrefs.delivery(delivery.duplicateOfDeliveryId)}?tab=payload`;
+    return (
+      <Empty text="A repeat's body is kept once, with the delivery that it repeats." link={{ href: first, label: "The payload there" }} />
+    );
+  }
   if (delivery.body.length === 0) {
     return <Empty text={delivery.bodyBytes > 0n ? "The body is no longer kept; how long it is, is a setting." : "The body is empty."} />;
   }

@@ -115,7 +115,11 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
         />
         {!editable && (
           <p class="help">
-            {delivery.body.length === 0 ? "The body is not kept." : "This body is too large, or no text: it can be replayed as it came."}
+            {delivery.duplicateOfDeliveryId
+              ? "A repeat's body is kept with the delivery that it repeats; edit it there."
+              : delivery.body.length === 0
+                ? "The body is not kept."
+                : "This body is too large, or no text: it can be replayed as it came."}
           </p>
         )}
       </div>

@@ -74,19 +74,26 @@ export function stepViews(steps: readonly ExplanationStep[]): StepView[] {
 function markOf(step: ExplanationStep, reached: boolean): StepMark {
   if (!reached) return "off";
   if (step.verdict === Verdict.FAILED) return "failed";
-  if (step.verdict !== Verdict.STOP) return step.verdict === Verdict.SKIPPED && !step.message ? "off" : "pass";
+  if (step.verdict !== Verdict.STOP) return "pass";
   // What cannot be verified or read is refused; a ping is answered and stopped, but nothing is wrong with it.
   const refused = step.stage === Stage.VERIFY || step.stage === Stage.PARSE;
   return refused && step.reason !== DeliveryReason.EVENT_NEVER_RUNS ? "failed" : "stop";
 }
 
 function textOf(step: ExplanationStep, mark: StepMark): string {
-  if (mark === "off") return step.verdict === Verdict.SKIPPED && step.stage === Stage.AUTHOR ? "not asked" : "not reached";
+  if (mark === "off") return "not reached";
   if (mark === "stop") return `stopped here: ${step.message || "a rule says so"}`;
   if (mark === "failed") return step.message || "could not be decided";
   if (step.stage === Stage.FILTER && step.verdict === Verdict.PASS) return "passed";
+  if (step.verdict === Verdict.SKIPPED) return step.message || LEFT_OUT[step.stage] || "not asked";
   return step.message || "passed";
 }
+
+/** What is said of a rule that the way goes by without asking it. */
+const LEFT_OUT: Partial<Record<Stage, string>> = {
+  [Stage.FILTER]: "no filter",
+  [Stage.AUTHOR]: "no rule about authors",
+};
 
 const MADE: Partial<Record<DeliveryOutcome, string>> = {
   [DeliveryOutcome.QUEUED]: "made a run",
