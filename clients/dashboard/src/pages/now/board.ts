@@ -96,7 +96,10 @@ function cause(run: Run, live: ReadonlySet<string>): string {
 /** When a waiting run goes on by itself; undefined: that depends on others. */
 export function startsIn(run: Run, now: number): string | undefined {
   const until = run.state === RunState.WAITING ? toMs(run.wait?.untilTime) : undefined;
-  return until === undefined ? undefined : formatSpan(Math.max(0, Math.ceil((until - now) / 1000) * 1000));
+  if (until === undefined) return undefined;
+  const seconds = Math.ceil((until - now) / 1000);
+  if (seconds <= 0) return "now";
+  return seconds < 60 ? `${seconds} s` : formatSpan(seconds * 1000);
 }
 
 /** Why a run failed: the word of the API, and the sentence. */
