@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod figures;
 mod finish;
+mod fork;
 mod intake;
 mod load;
 mod locked;
@@ -35,7 +36,7 @@ pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
-pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
+pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
 
 use crate::domain::{RunId, SessionId};

@@ -35,9 +35,37 @@ impl Queue {
     /// Queues a new run with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
     pub async fn enqueue_retry(&self, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
         let figures = self.figures().await?;
-        let run = transaction!(self, "enqueue_retry", tx => retry(tx, run, mode, &requested_by, &figures).await)?;
+        let copy = match mode {
+            SessionMode::Fork => Some(self.before(run).await?),
+            _ => None,
+        };
+        let queued = transaction!(self, "enqueue_retry", tx => retry(tx, run, copy, mode, &requested_by, &figures).await);
+        if let (Some(copy), Err(_)) = (copy, &queued) {
+            self.drop_copy(copy).await?;
+        }
+        let run = queued?;
         self.queued_one().await;
         Ok(run)
+    }
+
+    /// A copy of the conversation as it was before this run's turn.
+    async fn before(&self, id: RunId) -> Result<SessionId> {
+        let db = self.store().read();
+        let old = run::Entity::find_by_id(id.0).one(db).await?.ok_or_else(|| Error::NotFound { kind: "run", id: id.to_string() })?;
+        let status: RunStatus = word(&old.status)?;
+        if !status.is_end() {
+            return Err(Error::RunNotFinished { status });
+        }
+        let impossible = |why: &str| Error::SessionModeImpossible { why: why.to_owned() };
+        let session = session::Entity::find_by_id(old.session_id).one(db).await?;
+        let session = session.ok_or_else(|| impossible("the run's session was deleted"))?;
+        let turn = self.turn_before(&session, old.generation, old.seq).await?;
+        let turn = turn.ok_or_else(|| impossible("nothing is kept of the conversation before that run"))?;
+        match self.fork_session(SessionId(session.id), Some(RunId(turn.id)), "").await {
+            Ok(copy) => Ok(copy.id),
+            Err(error @ (Error::SessionEmpty | Error::TranscriptGone)) => Err(Error::SessionModeImpossible { why: error.to_string() }),
+            Err(error) => Err(error),
+        }
     }
 
     async fn queued_one(&self) {
@@ -46,14 +74,25 @@ impl Queue {
     }
 }
 
-async fn retry(tx: &DatabaseTransaction, id: RunId, mode: SessionMode, requested_by: &Requester, figures: &Figures) -> Step<Run> {
+/// In the run's own session, or in a copy.
+async fn retry(
+    tx: &DatabaseTransaction,
+    id: RunId,
+    copy: Option<SessionId>,
+    mode: SessionMode,
+    requested_by: &Requester,
+    figures: &Figures,
+) -> Step<Run> {
     let old = run::Entity::find_by_id(id.0).one(tx).await?.ok_or_else(|| Error::NotFound { kind: "run", id: id.to_string() })?;
     let status: RunStatus = word(&old.status)?;
     if !status.is_end() {
         return Err(Error::RunNotFinished { status }.into());
     }
     let impossible = |why: &str| Error::SessionModeImpossible { why: why.to_owned() };
-    let session = locked::session(tx, old.session_id).await?.ok_or_else(|| impossible("the run's session was deleted"))?;
+    let session = locked::session(tx, copy.map_or(old.session_id, |copy| copy.0)).await?;
+    let session = session.ok_or_else(|| impossible("the run's session was deleted"))?;
+    // A copy is there to be continued.
+    let mode = if copy.is_some() { SessionMode::Resume } else { mode };
     if mode == SessionMode::Resume && session.agent_session_id.is_none() {
         return Err(impossible("the session has no conversation to continue").into());
     }
@@ -107,6 +146,7 @@ fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) ->
         lease_id: None,
         cancel_requested: false,
         cancel_reason: String::new(),
+        cancel_mode: String::new(),
         requester_kind: requested_by.kind.to_string(),
         requester_id: requested_by.id.clone(),
         requester_name: requested_by.display_name.clone(),
@@ -135,6 +175,8 @@ fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) ->
         warnings: String::new(),
         first_sequence: 1,
         next_sequence: 1,
+        transcript_rewrite: 0,
+        transcript_bytes: 0,
         create_time: now,
         start_time: None,
         end_time: None,

@@ -9,6 +9,7 @@ mod attempt;
 mod config;
 mod custody;
 mod end;
+mod ends;
 mod kill;
 mod lines;
 mod metering;

@@ -3,10 +3,12 @@
 mod access;
 mod archive;
 mod directories;
+mod explain;
 mod facts;
 mod fire;
 mod lists;
 mod once;
+mod replay;
 mod run;
 mod session;
 mod settings;

@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use tonic::Request;
 
 use super::{Answer, Services, Streamed, answer, caller, requester, watch};
-use crate::domain::{Result, RunId, SessionMode};
+use crate::domain::{CancelMode, Result, RunId, SessionMode};
 use crate::proto::v1::{self, run_service_server::RunService};
 use crate::rpc::convert::{run, run_filter, run_listed};
 use crate::rpc::{Fields, PageTokens};
@@ -42,8 +42,12 @@ impl RunService for Services {
         let id: RunId = Fields::id("run_id", &request.run_id)?;
         let mut fields = Fields::new();
         let reason = fields.text("reason", request.reason, MAX_REASON);
-        let reason = fields.finish(reason)?;
-        let cancelled = self.rooms.queue.request_cancel(id, &reason).await?;
+        let mode = fields.choice("mode", request.mode).unwrap_or(CancelMode::Now);
+        let (reason, mode) = fields.finish((reason, mode))?;
+        let cancelled = match mode {
+            CancelMode::Now => self.rooms.queue.request_cancel(id, &reason).await?,
+            CancelMode::AfterStep => self.rooms.queue.request_cancel_after_step(id, &reason).await?,
+        };
         answer(v1::CancelRunResponse { run: Some(run(&cancelled)) })
     }
 

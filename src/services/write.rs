@@ -50,6 +50,9 @@ impl Services {
             create_time: now,
             update_time: now,
         };
+        if request.validate_only {
+            return self.would_create(wanted, secret.is_some()).await;
+        }
         let sealed = secret.as_ref().map(|secret| self.sealed(&secret.text, now)).transpose()?;
         let made = self.rooms.store.create_trigger(&wanted, sealed.as_slice()).await?;
         self.rooms.intake.invalidate_slug(&made.slug);
@@ -58,6 +61,17 @@ impl Services {
             warnings: self.rooms.facts.warnings_for(source, secret.is_some()),
             secret: shown(secret),
         })
+    }
+
+    /// The trigger as it would be: its id, its address and a secret are made only when it is.
+    async fn would_create(&self, wanted: Trigger, has_secret: bool) -> Result<v1::CreateTriggerResponse> {
+        if let Some(holder) = self.rooms.store.trigger_by_slug(&wanted.slug).await? {
+            return Err(Error::SlugTaken { slug: wanted.slug, trigger_id: holder.id.to_string() });
+        }
+        let (id, webhook_url, etag) = Default::default();
+        let trigger = v1::Trigger { id, webhook_url, etag, create_time: None, update_time: None, ..self.trigger_message(&wanted) };
+        let warnings = self.rooms.facts.warnings_for(wanted.source, has_secret);
+        Ok(v1::CreateTriggerResponse { trigger: Some(trigger), warnings, secret: String::new() })
     }
 
     pub(super) async fn update(&self, request: &v1::UpdateTriggerRequest) -> Result<v1::UpdateTriggerResponse> {
@@ -73,6 +87,11 @@ impl Services {
             let spec = self.changed_spec(&present, given, request)?;
             if spec == present.spec {
                 return Ok(v1::UpdateTriggerResponse { trigger: Some(self.trigger_message(&present)), restarted_session_count: 0 });
+            }
+            if request.validate_only {
+                let restarted_session_count = self.restarted(&present, &spec).await?;
+                let wanted = self.trigger_message(&Trigger { spec, ..present });
+                return Ok(v1::UpdateTriggerResponse { trigger: Some(wanted), restarted_session_count });
             }
             match self.rooms.store.update_trigger(present.id, present.version, &spec).await {
                 // Without an etag the last write wins: it is made again on what is there now.
@@ -117,6 +136,16 @@ impl Services {
         if etag_version(&request.etag).is_some_and(|etag| etag != present.version) {
             return Err(Error::EtagMismatch { etag: present.version.to_string() });
         }
+        if request.validate_only {
+            let would = self.rooms.queue.foresee_deletion(present.id, request.force).await?;
+            let deleted_session_count = count(would.session_ids.len());
+            let measured = self.measure_directories(would.session_ids).await?;
+            return Ok(v1::DeleteTriggerResponse {
+                deleted_session_count,
+                cancelled_run_count: count(would.cancelled_run_count),
+                freed_bytes: would.freed_bytes.saturating_add_unsigned(measured),
+            });
+        }
         let deleted = self.rooms.queue.delete_trigger(present.id, request.force).await?;
         self.rooms.intake.invalidate(present.id);
         let deleted_session_count = count(deleted.session_ids.len());
@@ -146,7 +175,7 @@ impl Services {
     }
 
     /// What only the other rooms can tell of a trigger.
-    fn check(&self, source: Source, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Result<()> {
+    pub(super) fn check(&self, source: Source, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Result<()> {
         let unknown = self.rooms.facts.unknown_names(spec, before);
         if !unknown.is_empty() {
             return Err(Error::FieldInvalid(unknown));

@@ -11,6 +11,7 @@ pub(crate) mod journal_chunks;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
+mod replays;
 mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
@@ -36,6 +37,7 @@ use crate::domain::{Error, Result};
 
 #[cfg(test)]
 pub(crate) use connect::{scratch, scratches, writer};
+pub(crate) use page::first_id_at;
 pub(crate) use requests::REMEMBERED;
 
 /// Where the database is.

@@ -48,7 +48,7 @@ async fn put_run(store: &Store, days: u32, finished: bool) -> RunId {
     }
     let sent = delivery::Model { id: id(salt | 1 << 20), ..samples::delivery(TRIGGER, Some(RunId(run))) };
     let sent = samples::put(store, sent).await.id;
-    samples::put(store, delivery_payload::Model { delivery_id: sent, headers: vec![], body: Some(vec![1]) }).await;
+    samples::put(store, delivery_payload::Model { delivery_id: sent, headers: vec![], body: Some(vec![1]), walk: None }).await;
     samples::link(store, run, 0, sent).await;
     RunId(run)
 }

@@ -135,7 +135,7 @@ on_every_database! {
         assert_eq!(cancelled.status, RunStatus::Cancelled);
         assert!(matches!(journal(&bed.store, cancelled.id).await[..], [JournalEntry { kind: EntryKind::Outcome { state: RunState::Cancelled, .. }, .. }]));
         let (queue, id) = (bed.queue.clone(), live.run_id.expect("a run"));
-        let waiter = tokio::spawn(async move { queue.cancelled(id).await });
+        let waiter = tokio::spawn(async move { queue.cancelled(id, None).await });
         tokio::task::yield_now().await;
         assert_eq!(bed.queue.request_cancel(id, "stop").await.expect("asked").status, RunStatus::Cancelling);
         tokio::time::timeout(Duration::from_millis(900), waiter).await.expect("told before the next look").expect("ended");

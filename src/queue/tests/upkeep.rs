@@ -42,7 +42,7 @@ on_every_database! {
             bed.deliver(doomed, thread).await;
         }
         let (queue, id) = (bed.queue.clone(), live.run.id);
-        let told = tokio::spawn(async move { queue.cancelled(id).await });
+        let told = tokio::spawn(async move { queue.cancelled(id, None).await });
         let deleted = bed.queue.delete_trigger(doomed, true).await.expect("deleted");
         assert_eq!((deleted.session_ids.len(), deleted.cancelled_run_count), (2, 4));
         tokio::time::timeout(Duration::from_secs(3), told).await.expect("told").expect("ended");
