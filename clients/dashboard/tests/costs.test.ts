@@ -42,7 +42,11 @@ test("a span of days ends today in its zone, not in another", () => {
       .starts.map((start) => dateOf(start, "Europe/Berlin"))
       .at(-1),
   ).toBe("2026-11-27");
-  expect(rangeOf("day", "UTC", now)).toMatchObject({ bucket: "hour", start: Date.parse("2026-11-26T00:00:00Z") });
+  expect(rangeOf("day", "UTC", now)).toMatchObject({
+    bucket: "hour",
+    start: Date.parse("2026-11-26T00:00:00Z"),
+    end: Date.parse("2026-11-27T00:00:00Z"),
+  });
 });
 
 test("rows fall into their buckets, empty ones stay empty, and others are left out", () => {

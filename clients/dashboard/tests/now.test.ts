@@ -65,6 +65,7 @@ test("what waits says for what, merged with what, and since when it can be said"
   expect(waitsFor({ key: "k", head: queued, behind: 1 }, new Set(["ses_b"]))).toBe("behind the run of this thread · 1 more run behind it");
   expect(waitsFor({ key: "k", head: queued, behind: 0 }, new Set())).toBe("a free place");
   expect(startsIn(queued, 0)).toBeUndefined();
+  expect(startsIn(quiet, 1_700_000_011_500)).toBe("now");
 });
 
 test("a failure says the word of the API and the sentence", () => {

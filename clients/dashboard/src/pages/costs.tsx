@@ -44,9 +44,8 @@ export default function CostsPage() {
   const triggerId = query("trigger");
   const by = (BREAKDOWNS.some((one) => one.value === query("by")) ? query("by") : "trigger") as BreakdownName;
   const [formula, setFormula] = useState<Saving["kind"]>();
-  // The end moves with the clock; what is asked changes with the first bucket, and is asked again each minute.
   const bounds = { startTime: timestampFromMs(range.start), endTime: timestampFromMs(range.end), timeZone: zone, triggerId };
-  const key = [name, range.start, range.starts.length, zone, triggerId];
+  const key = [range.start, range.end, range.bucket, zone, triggerId];
   const buckets = useQuery(
     ["buckets", ...key],
     (signal) =>

@@ -96,12 +96,14 @@ export type RangeName = keyof typeof RANGES;
 /** The longest span that is shown by days. */
 export const MOST_DAYS = 400;
 
-/** The last so many days of a zone, today included; `day` is the last 24 hours, by hours. */
+/**
+ * The last so many days of a zone, today included; `day` is the last 24 hours, by hours. It ends with the last bucket, not
+ * now, so that a further page of a table is a page of the same question.
+ */
 export function rangeOf(name: RangeName, zone: string, now: number): Range {
-  const end = Math.ceil((now + 1) / 60_000) * 60_000;
   if (name === "day") {
     const starts = lastHours(24, now);
-    return { start: starts[0] ?? now, end, bucket: "hour", starts };
+    return { start: starts[0] ?? now, end: (starts.at(-1) ?? now) + HOUR, bucket: "hour", starts };
   }
   return daysOf(plusDays(dateOf(now, zone), 1 - RANGES[name]), dateOf(now, zone), zone);
 }

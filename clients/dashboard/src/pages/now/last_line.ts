@@ -16,7 +16,7 @@ export interface LastLine {
 /** Between two looks at the runs, and how many are looked at: those at the top of the page. */
 const EVERY_MS = 1500;
 const MOST = 12;
-const KINDS = ["text", "thinking", "tool_call", "tool_result", "stderr", "notice", "retry"];
+const KINDS = ["agent_started", "text", "thinking", "tool_call", "tool_result", "stderr", "notice", "retry"];
 
 /** An entry as one line; undefined for kinds that say nothing to people. */
 export function lineOf(entry: JournalEntry): LastLine | undefined {
@@ -24,6 +24,8 @@ export function lineOf(entry: JournalEntry): LastLine | undefined {
   switch (kind.case) {
     case "text":
       return { text: lastLine(kind.value.text), code: false };
+    case "agentStarted":
+      return { text: "asks the model", code: false };
     case "thinking":
       return { text: "thinking", code: false };
     case "toolCall":
