@@ -4,7 +4,8 @@ import { defineConfig, type ProxyOptions } from "vite";
 
 // `npm run dev` shows the pages of this directory over a server that runs at REPRISE_ADDR.
 const server = process.env["REPRISE_ADDR"] ?? "http://localhost:7700";
-const rpc: ProxyOptions = { target: server, changeOrigin: true };
+// The host stays the one that the browser knows: the server takes calls of its own pages alone.
+const rpc: ProxyOptions = { target: server, changeOrigin: false };
 
 // As the server sends it, so that what it refuses is refused here too.
 const policy =

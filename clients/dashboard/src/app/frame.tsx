@@ -8,7 +8,7 @@ import { connection, downBecause, nextTryAt, retryNow } from "../data/connection
 import { who } from "../data/session.ts";
 import { KeyDialog, keyDialog } from "./key_dialog.tsx";
 import { KeyMap, keyMap } from "./key_map.tsx";
-import { useKeys } from "./keys.ts";
+import { keyLabel, useKeys } from "./keys.ts";
 import { Page, sideOpen } from "./page.tsx";
 import { Palette, palette } from "./palette.tsx";
 import { match, navigate, path } from "./router.ts";
@@ -56,10 +56,10 @@ function Side() {
       <button type="button" onClick={() => (palette.value = true)}>
         <Icon name="find" />
         Search
-        <kbd>⌘K</kbd>
+        <kbd>{keyLabel("mod+k")}</kbd>
       </button>
       <div class="foot">
-        <button type="button" onClick={switchTheme} aria-label={`Theme: ${theme.value}`}>
+        <button type="button" onClick={switchTheme}>
           <Icon name="theme" />
           Theme
           <span class="rest">{theme.value}</span>

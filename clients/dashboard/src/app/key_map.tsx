@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { Dialog } from "../components/dialog.tsx";
-import { keyGroups } from "./keys.ts";
+import { keyGroups, keyLabel } from "./keys.ts";
 
 /** Whether the map of the keys is open. */
 export const keyMap = signal(false);
@@ -18,7 +18,7 @@ export function KeyMap() {
               {Object.entries(group.table.current).map(([key, action]) => (
                 <p key={key}>
                   {action.label}
-                  <kbd>{key.replace("mod+k", "⌘K").replace("arrowup", "↑").replace("arrowdown", "↓").replace("enter", "Enter")}</kbd>
+                  <kbd>{keyLabel(key)}</kbd>
                 </p>
               ))}
             </div>

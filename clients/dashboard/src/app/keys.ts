@@ -34,6 +34,13 @@ export function useKeys(title: string, table: KeyTable): void {
   }, [title]);
 }
 
+/** A key as this machine's keyboard names it: `mod+k` is ⌘K or Ctrl K. */
+export function keyLabel(name: string): string {
+  const mod = /Mac|iP(hone|ad)/.test(navigator.userAgent) ? "⌘" : "Ctrl ";
+  const named: Record<string, string> = { arrowup: "↑", arrowdown: "↓", enter: "Enter", escape: "Esc" };
+  return name.startsWith("mod+") ? mod + name.slice(4).toUpperCase() : (named[name] ?? name);
+}
+
 const SEQUENCE_MS = 1200;
 
 /** Listens to the keyboard. Called once. */

@@ -29,10 +29,10 @@ export function SignIn() {
   return (
     <main class="sign-in">
       <form onSubmit={submit}>
-        <span class="mark">
+        <h1 class="mark">
           <Icon name="rep" />
           Reprise
-        </span>
+        </h1>
         {signInReason.value && <p class="f2">{signInReason.value}</p>}
         <TextField
           label="API key"

@@ -80,7 +80,7 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
         {series.map((one) => {
           const value = read === undefined ? undefined : one.values[read];
           return (
-            <span key={one.label} class={`key tone-${one.tone} ${one.kind}`}>
+            <span key={one.label} class={`key tone-${one.tone} is-${one.kind}`}>
               {one.label}
               {value !== undefined && <b> {value === null ? "–" : (one.format ?? format)(value)}</b>}
             </span>
@@ -100,7 +100,7 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
           <g key={tick}>
             <line class="rule" x1={LEFT} x2={width} y1={Math.round(y(tick)) + 0.5} y2={Math.round(y(tick)) + 0.5} />
             <text class="tick" x={LEFT - 8} y={y(tick) + 4} text-anchor="end">
-              {format(tick)}
+              {tick === 0 ? "0" : format(tick)}
             </text>
           </g>
         ))}

@@ -5,8 +5,8 @@ import { Fold } from "./basics.tsx";
 
 /** Longer output is folded; so many lines stay at its beginning and its end. */
 const MOST_LINES = 200;
-const FIRST_LINES = 20;
-const LAST_LINES = 40;
+const FIRST_LINES = 8;
+const LAST_LINES = 32;
 
 /** Output of a command, in its colours. Stands in a `Block`. `live` puts a caret at its end. */
 export function Terminal({ text, live = false, onDownload }: { text: string; live?: boolean; onDownload?: () => void }) {

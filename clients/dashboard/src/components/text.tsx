@@ -67,7 +67,7 @@ export function Id({ id, href }: { id: string; href?: string }) {
     );
   }
   return (
-    <button type="button" class="id plain" title={copied ? "copied" : id} aria-label={`copy ${id}`} onClick={copy}>
+    <button type="button" class="id plain" title={`${id} · click to copy`} onClick={copy}>
       {copied ? "copied" : shortId(id)}
     </button>
   );

@@ -24,7 +24,7 @@ interface Props<T> {
   /** The first or last rows are about to be seen: read more. */
   onNearStart?: () => void;
   onNearEnd?: () => void;
-  handle?: RefObject<VirtualListHandle>;
+  handle?: RefObject<VirtualListHandle | null>;
   /** Class of the scrolling element. */
   class?: string;
   /** Scroll the whole page instead of an own box, for narrow screens. */
@@ -345,7 +345,7 @@ export class ListState<T> {
 }
 
 /** `↑` and `↓` through the rows of a list: the current key, and what the keys do (for `useKeys`). */
-export function useWalk<T>(items: readonly T[], keyOf: (item: T) => string | number, handle: RefObject<VirtualListHandle>) {
+export function useWalk<T>(items: readonly T[], keyOf: (item: T) => string | number, handle: RefObject<VirtualListHandle | null>) {
   const [current, setCurrent] = useState<string | number>();
   const go = (step: number) => {
     const at = items.findIndex((item) => keyOf(item) === current);

@@ -104,7 +104,7 @@ function pair(dels: readonly DiffLine[], adds: readonly DiffLine[]): void {
     let best: { at: number; score: number } | undefined;
     for (let at = from; at < adds.length && at < from + 20; at += 1) {
       const score = likeness(textOf(del), textOf(adds[at] as DiffLine));
-      if (score > (best?.score ?? 0.3)) best = { at, score };
+      if (score > (best?.score ?? 0.4)) best = { at, score };
     }
     if (!best) continue;
     const add = adds[best.at] as DiffLine;
@@ -117,7 +117,7 @@ function textOf(line: DiffLine): string {
   return line.pieces[0]?.text ?? "";
 }
 
-/** How much of two lines is the same words, from 0 to 1. */
+/** How much of two lines is the same words, from 0 to 1; a line that grew is like itself too. */
 function likeness(one: string, other: string): number {
   const [a, b] = [words(one), words(other)];
   if (a.length === 0 || b.length === 0) return 0;
@@ -131,7 +131,7 @@ function likeness(one: string, other: string): number {
       rest.set(word, left - 1);
     }
   }
-  return (2 * shared) / (a.length + b.length);
+  return shared / (a.length + b.length) + shared / (2 * Math.min(a.length, b.length));
 }
 
 function words(text: string): string[] {

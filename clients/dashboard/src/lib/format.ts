@@ -49,10 +49,9 @@ export function formatAge(ms: number): string {
 
 /** Two decimals from $0.10 up, four below. */
 export function formatMoney(usd: number): string {
-  if (usd === 0) return "$0.00";
   const size = Math.abs(usd);
   const sign = usd < 0 ? "−" : "";
-  if (size < 0.00005) return `${sign}<$0.0001`;
+  if (size > 0 && size < 0.00005) return `${sign}<$0.0001`;
   return `${sign}$${size.toLocaleString("en", fraction(size < 0.1 ? 4 : 2))}`;
 }
 
