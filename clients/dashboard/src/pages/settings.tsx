@@ -168,7 +168,6 @@ function Conflict({ form }: { form: SettingsForm }) {
 /** What the server's one sentence cannot say. */
 const MORE: Record<string, string> = {
   "sessions.default_resume_for_new_triggers": "A trigger that says so itself is not touched, nor is one that exists already.",
-  "sessions.auto_cleanup_days": "What was not used for so long is not continued any more, also before the clean-up has deleted it.",
   "sessions.cleanup_hour_local": "0 is midnight. If the server was off at that hour, it cleans up when it starts.",
   "sessions.force_compaction_turns":
     "Every turn sends the whole conversation again, so a long one costs more each time and crowds the context window. Compacting puts a summary in its place: a turn of its own that is shown as such. The agent keeps the thread and forgets details.",

@@ -151,7 +151,15 @@ function columns(toggle: (trigger: Trigger) => void): readonly Column<Row>[] {
         </>
       ),
     },
-    { label: "source", narrow: "line", cell: ({ trigger }) => <span class="f2">{sourceName(trigger.source)}</span> },
+    {
+      label: "source",
+      narrow: "line",
+      cell: ({ trigger }) => (
+        <span class="f2" title={sourceName(trigger.source)}>
+          {sourceName(trigger.source)}
+        </span>
+      ),
+    },
     { label: "last fire", narrow: "line", cell: (row) => <LastFire row={row} /> },
     {
       label: "this week",
@@ -166,7 +174,12 @@ function columns(toggle: (trigger: Trigger) => void): readonly Column<Row>[] {
       cell: ({ usage }) => <span class="f2">{usage ? formatCount(usage.runCount) : "–"}</span>,
     },
     { label: "succeeded", right: true, narrow: "hide", cell: ({ usage }) => <Rate usage={usage} /> },
-    { label: "cost", right: true, narrow: "line", cell: ({ usage }) => <Money usd={usage?.costUsd ?? 0} /> },
+    {
+      label: "cost",
+      right: true,
+      narrow: "line",
+      cell: ({ usage }) => (usage && usage.runCount > 0 ? <Money usd={usage.costUsd} /> : <span class="f3">–</span>),
+    },
     {
       label: "",
       narrow: "hide",

@@ -1,5 +1,5 @@
 import { type Delivery, DeliveryOutcome, type Run, RunState } from "@reprise/client";
-import { toMs } from "../../lib/format.ts";
+import { plural, toMs } from "../../lib/format.ts";
 import { failureWord, reasonWord, runState, type Shown } from "../../lib/words.ts";
 import { eventWord, howItBegan } from "./timeline.ts";
 
@@ -44,9 +44,13 @@ export function whatCame(deliveries: readonly Delivery[]): string {
 export function whatBecame(run: Run): string {
   if (run.state === RunState.FAILED && run.failure)
     return `${failureWord(run.failure.reason).replaceAll("_", " ")}: ${run.failure.message}`;
-  if (run.state === RunState.WAITING || run.state === RunState.QUEUED) return run.wait?.message ?? "";
+  if (run.state === RunState.WAITING || run.state === RunState.QUEUED) return run.wait?.message || waiting(run);
   const said = firstSentence(run.resultText);
   return [howItBegan(run), said].filter(Boolean).join(": ");
+}
+
+function waiting(run: Run): string {
+  return run.queuePosition > 1 ? `waits behind ${plural(run.queuePosition - 1, "run")}` : "waits for its turn";
 }
 
 /** Why a delivery started no run. */

@@ -38,7 +38,7 @@ function columns(most: number): readonly Column<HistoryRow>[] {
     },
     { narrow: "corner", cell: (row) => <HowItStands row={row} /> },
     { narrow: "line", cell: (row) => <What row={row} /> },
-    { narrow: "hide", cell: ({ run }) => (run && most > 0 ? <Compare value={(run.usage?.costUsd ?? 0) / most} /> : null) },
+    { narrow: "hide", cell: ({ run }) => (run?.usage && run.usage.costUsd > 0 ? <Compare value={run.usage.costUsd / most} /> : null) },
     {
       label: "cost",
       right: true,

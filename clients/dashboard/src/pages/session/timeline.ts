@@ -5,7 +5,7 @@ import { deliveryOutcome, lineageWord } from "../../lib/words.ts";
 /** Width of a break, and the room that the labels of a busy time need before its first and after its last event. */
 const BREAK = 52;
 const LEAD = 12;
-const TAIL = 76;
+const TAIL = 108;
 const LAST_TAIL = 132;
 /** Average width of a character of a label. */
 const CHAR = 6.3;

@@ -23,9 +23,11 @@ interface Span {
   nanos: number;
 }
 
-/** The fields that the server's rules name, in the order of the rules. */
+/** The fields that the server's rules name, in the order in which they are shown. */
 export function fieldsOf(settings: Settings, rules: readonly SettingRule[]): SettingField[] {
-  return rules.map((rule) => ({ rule, kind: kindOf(read(settings, rule.path), rule) }));
+  const order = Object.keys(LABELS);
+  const place = (rule: SettingRule) => (order.includes(rule.path) ? order.indexOf(rule.path) : order.length);
+  return [...rules].sort((a, b) => place(a) - place(b)).map((rule) => ({ rule, kind: kindOf(read(settings, rule.path), rule) }));
 }
 
 function kindOf(value: unknown, rule: SettingRule): Kind {

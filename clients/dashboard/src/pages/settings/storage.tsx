@@ -60,7 +60,7 @@ export function Storage() {
         <ErrorNotice error={error} onRetry={reload} />
         <ErrorNotice error={cleanUp.error} />
         {done && (
-          <p class="note" role="status">
+          <p class="storage-note f2" role="status">
             {done.deletedCount === 0
               ? "No session is stale: nothing to clean up."
               : `${plural(done.deletedCount, "session")} deleted, ${formatBytes(done.freedBytes)} freed.`}

@@ -127,7 +127,9 @@ const COLUMNS: readonly Column<Row>[] = [
           <Ended outcome={evaluation.outcomeNow} reason={evaluation.reasonNow} />
         </b>
       ) : (
-        <span class="f3">{evaluation.message || "the same"}</span>
+        <span class="f3" title={evaluation.message}>
+          the same
+        </span>
       ),
   },
   {

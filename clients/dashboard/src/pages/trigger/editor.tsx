@@ -1,9 +1,9 @@
 import { RepriseError, type Trigger } from "@reprise/client";
 import { useEffect, useState } from "preact/hooks";
-import { useUnsaved } from "../../app/guard.ts";
+import { useLeave, useUnsaved } from "../../app/guard.ts";
 import { useKeys } from "../../app/keys.ts";
 import { Page, PageHead } from "../../app/page.tsx";
-import { navigate, query, setQuery } from "../../app/router.ts";
+import { query, setQuery } from "../../app/router.ts";
 import { Button, Segments, State } from "../../components/basics.tsx";
 import { ask, Dialog } from "../../components/dialog.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
@@ -50,18 +50,17 @@ export function Editor({
   const info = about.sources.find((one) => one.source === trigger.source);
   const saving = useSaving(trigger, form, onTrigger);
   const enabled = trigger.enabled ?? true;
+  const [deleted, setDeleted] = useState(false);
   const toggle = useAction(async () => {
     const answer = await reprise.triggers.updateTrigger({ trigger: { id: trigger.id, enabled: !enabled } });
     if (answer.trigger) onTrigger(answer.trigger);
   });
   const remove = useAction(async () => {
-    if (await askToDelete(trigger)) {
-      form.reset();
-      justMade.value = undefined;
-      setTimeout(() => void navigate("/triggers", { replace: true }), 0);
-    }
+    if (!(await askToDelete(trigger))) return;
+    justMade.value = undefined;
+    setDeleted(true);
   });
-  useUnsaved(form.dirty, `your changes to \`${trigger.slug}\``);
+  useUnsaved(form.dirty && !deleted, `your changes to \`${trigger.slug}\``);
   // A secret is forgotten with the page.
   useEffect(
     () => () => {
@@ -69,6 +68,7 @@ export function Editor({
     },
     [],
   );
+  useLeave(deleted ? "/triggers" : undefined);
   useKeys("Trigger", Object.fromEntries(TABS.map((one, at) => [String(at + 1), { label: one.label, run: () => setTab(one.value) }])));
   const filter = `trigger=${encodeURIComponent(trigger.slug)}`;
   return (

@@ -1,8 +1,7 @@
 import { newId, RepriseError } from "@reprise/client";
 import { useState } from "preact/hooks";
-import { useUnsaved } from "../../app/guard.ts";
+import { useLeave, useUnsaved } from "../../app/guard.ts";
 import { Page, PageHead } from "../../app/page.tsx";
-import { navigate } from "../../app/router.ts";
 import { hrefs } from "../../app/routes.ts";
 import { ErrorNotice } from "../../components/error.tsx";
 import { SaveBar } from "../../components/save_bar.tsx";
@@ -17,24 +16,24 @@ export function NewTrigger({ about, trail }: { about: About; trail: readonly { h
   const form = useDraft(undefined, secret);
   const [requestId, setRequestId] = useState(newId);
   const [failed, setFailed] = useState<RepriseError>();
-  const [state, setState] = useState<"idle" | "busy" | "done">("idle");
-  useUnsaved(form.dirty && state !== "done", "the new trigger");
+  const [busy, setBusy] = useState(false);
+  const [made, setMade] = useState<string>();
+  useUnsaved(form.dirty && made === undefined, "the new trigger");
+  useLeave(made && `${hrefs.trigger(made)}?tab=setup`);
   const shown = { ...form, problem: failed ?? form.problem };
   const save = async () => {
     form.showAll();
-    setState("busy");
+    setBusy(true);
     setFailed(undefined);
     try {
       const answer = await createTrigger(form.draft, secret, requestId);
       const { trigger } = answer;
       if (!trigger) return;
       justMade.value = { triggerId: trigger.id, secret: answer.secret, warnings: answer.warnings };
-      setState("done");
-      // After this drawing, so that the guard is gone.
-      setTimeout(() => void navigate(`${hrefs.trigger(trigger.id)}?tab=setup`, { replace: true }), 0);
+      setMade(trigger.id);
     } catch (thrown) {
       setFailed(RepriseError.from(thrown));
-      setState("idle");
+      setBusy(false);
       setRequestId(newId());
       requestAnimationFrame(() => document.querySelector<HTMLElement>(".field.wrong .input")?.focus());
     }
@@ -59,7 +58,7 @@ export function NewTrigger({ about, trail }: { about: About; trail: readonly { h
       <SaveBar
         label="Create trigger"
         dirty={form.dirty}
-        busy={state === "busy"}
+        busy={busy}
         problem={failed ? "It was not created: see the marked fields." : undefined}
         onSave={() => void save()}
         onDiscard={() => {

@@ -9,6 +9,7 @@ import { Age, CopyBlock, CopyButton } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
 import { toMs } from "../../lib/format.ts";
+import { Coded } from "./coded.tsx";
 import { span } from "./draft.ts";
 import { stepParts } from "./steps.ts";
 
@@ -67,7 +68,9 @@ export function SetUp({
       <h2>At {info?.title ?? "the sender"}</h2>
       <ol class="steps">
         {(info?.setupSteps ?? []).map((step) => (
-          <li key={step}>{stepParts(step, trigger).map((part, at) => (part.code ? <code key={at}>{part.text}</code> : part.text))}</li>
+          <li key={step}>
+            <Coded parts={stepParts(step, trigger)} />
+          </li>
         ))}
       </ol>
       <p class="arrived f2" role="status">

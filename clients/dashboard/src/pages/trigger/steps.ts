@@ -6,19 +6,22 @@ export interface StepPart {
   code: boolean;
 }
 
+/** Text of the server, its backticks as code. */
+export function codeParts(text: string): StepPart[] {
+  return text
+    .split("`")
+    .map((piece, at) => ({ text: piece, code: at % 2 === 1 }))
+    .filter((part) => part.text !== "");
+}
+
 /** A set-up step with this trigger's address and slug in it, and its backticks as code. */
 export function stepParts(step: string, trigger: Pick<Trigger, "webhookUrl" | "slug">): StepPart[] {
-  const named = step.replaceAll(/\bSLUG\b/g, trigger.slug);
-  const parts: StepPart[] = [];
-  for (const [at, piece] of named.split("`").entries()) {
-    if (at % 2 === 1) {
-      parts.push({ text: piece, code: true });
-      continue;
-    }
-    for (const [index, text] of piece.split("the trigger's webhook_url").entries()) {
-      if (index > 0) parts.push({ text: trigger.webhookUrl, code: true });
-      if (text) parts.push({ text, code: false });
-    }
-  }
-  return parts;
+  const placed = step.replaceAll(/\bSLUG\b/g, trigger.slug).split("the trigger's webhook_url");
+  // An address within code is part of that code; elsewhere it is code by itself.
+  return codeParts(placed.reduce((text, rest) => `${text}${isOpen(text) ? trigger.webhookUrl : `\`${trigger.webhookUrl}\``}${rest}`));
+}
+
+/** Whether a text ends within code. */
+function isOpen(text: string): boolean {
+  return text.split("`").length % 2 === 0;
 }
