@@ -9,6 +9,7 @@ export function SaveBar({
   dirty,
   busy,
   problem,
+  blocked = false,
   children,
   onSave,
   onDiscard,
@@ -18,6 +19,8 @@ export function SaveBar({
   busy: boolean;
   /** Why it cannot be saved as it is. */
   problem?: string | undefined;
+  /** It cannot be tried before something is put right. */
+  blocked?: boolean;
   /** What saving does besides. */
   children?: ComponentChildren;
   onSave: () => void;
@@ -28,7 +31,7 @@ export function SaveBar({
       label: "Save",
       always: true,
       run: () => {
-        if (dirty && !busy) onSave();
+        if (dirty && !busy && !blocked) onSave();
       },
     },
   });
@@ -39,7 +42,7 @@ export function SaveBar({
         {problem ? <span class="c-red">{problem}</span> : children}
       </div>
       <Button onClick={onDiscard}>Discard</Button>
-      <Button primary busy={busy} onClick={onSave}>
+      <Button primary busy={busy} disabled={blocked} onClick={onSave}>
         {label}
       </Button>
     </div>

@@ -106,7 +106,8 @@ interface ShownProps {
 function Shown({ session, runs, ready, deliveries, live, errors, onSession }: ShownProps) {
   const [act, setAct] = useState<Act>();
   const current = runs.find((run) => run.id === session.liveRunId) ?? runs.find((run) => !runEnded(run));
-  const name = session.title || session.displayName || session.threadKey || "Session";
+  const name = session.displayName || session.title || session.threadKey || "Session";
+  const detail = session.threadKey || (session.displayName ? session.title : "");
   const state = sessionState(session);
   const usage = useSessionUsage(session);
   useKeys("Session", {
@@ -117,7 +118,7 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
     <Page title={<Id id={session.id} />} trail={TRAIL} tab={session.threadKey || name} mark={state.mark}>
       <PageHead
         title={name}
-        detail={name === session.threadKey ? undefined : session.threadKey}
+        detail={name === detail ? undefined : detail}
         state={
           <State {...state}>
             {session.state === SessionState.RUNNING && current?.startTime ? <Span from={toMs(current.startTime)} /> : undefined}
@@ -131,7 +132,7 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
             <Button onClick={() => setAct("compact")} disabled={!session.agentSessionId}>
               Compact…
             </Button>
-            <Button onClick={() => setAct("export")} disabled={!session.agentSessionId && session.conversations.length < 2}>
+            <Button onClick={() => setAct("export")} disabled={!session.agentSessionId && session.conversations.length === 0}>
               Export…
             </Button>
             <Button onClick={() => setAct("reset")}>Reset…</Button>
@@ -155,7 +156,7 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
         />
       )}
       <div class="two">
-        <div class="sec">{ready ? <History rows={runs} deliveries={deliveries} live={live} /> : <Loading />}</div>
+        <div class="sec">{ready ? <History session={session} rows={runs} deliveries={deliveries} live={live} /> : <Loading />}</div>
         <Memory session={session} runs={runs} />
       </div>
       {act && <ActDialog act={act} session={session} runs={runs} onClose={() => setAct(undefined)} onSession={onSession} />}

@@ -140,6 +140,12 @@ function columns(reset: (session: Session) => void): readonly Column<Session>[] 
       cell: (session) => (
         <>
           <b>{session.threadKey || session.displayName || "fork"}</b> <span class="f2">{session.title}</span>
+          {session.forkedFromSessionId && (
+            <>
+              {" "}
+              <Tag title="A copy of another conversation">fork</Tag>
+            </>
+          )}
           {session.stale && (
             <>
               {" "}

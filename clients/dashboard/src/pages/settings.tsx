@@ -113,9 +113,8 @@ function Form({ read }: { read: GetSettingsResponse }) {
         dirty={form.changed.length > 0}
         busy={form.busy}
         problem={form.wrong ? "Cannot be saved yet: see the marked fields." : undefined}
-        onSave={() => {
-          if (!form.wrong) void form.save();
-        }}
+        blocked={form.wrong}
+        onSave={() => void form.save()}
         onDiscard={form.discard}
       >
         Changed: {form.changed.map((path) => labelOf(path).toLowerCase()).join(", ")}

@@ -178,7 +178,7 @@ function Compact({ session, onClose }: ActProps) {
 
 function Export({ session, onClose }: ActProps) {
   const numbers = session.conversations.map((one) => one.generation);
-  const [generation, setGeneration] = useState(session.generation);
+  const [generation, setGeneration] = useState(session.agentSessionId ? session.generation : (numbers[0] ?? session.generation));
   const [bytes, setBytes] = useState(0);
   const [done, setDone] = useState<SessionArchive>();
   const [stop, setStop] = useState<AbortController>();

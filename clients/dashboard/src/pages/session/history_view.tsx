@@ -1,15 +1,25 @@
-import type { Delivery, Run } from "@reprise/client";
+import type { Delivery, Run, Session } from "@reprise/client";
 import { hrefs } from "../../app/routes.ts";
 import { Empty, State } from "../../components/basics.tsx";
 import { type Column, List, NewChip } from "../../components/list.tsx";
-import { Money, Span, When } from "../../components/text.tsx";
+import { CopyBlock, Money, Span, When } from "../../components/text.tsx";
 import type { LiveRows } from "../../data/rows.ts";
 import { formatShare, toMs } from "../../lib/format.ts";
 import { deliveryOutcome, runEnded } from "../../lib/words.ts";
 import { type HistoryRow, historyOf, shortState, whatBecame, whatCame, whyNot } from "./history.ts";
 
 /** What happened in a thread, newest first. */
-export function History({ rows, deliveries, live }: { rows: readonly Run[]; deliveries: readonly Delivery[]; live: LiveRows<Run> }) {
+export function History({
+  session,
+  rows,
+  deliveries,
+  live,
+}: {
+  session: Session;
+  rows: readonly Run[];
+  deliveries: readonly Delivery[];
+  live: LiveRows<Run>;
+}) {
   const history = historyOf(rows, deliveries);
   const most = Math.max(...rows.map((run) => run.usage?.costUsd ?? 0), 0);
   return (
@@ -21,7 +31,18 @@ export function History({ rows, deliveries, live }: { rows: readonly Run[]; deli
       idOf={(row) => row.id}
       hrefOf={(row) => (row.run ? hrefs.run(row.run.id) : hrefs.delivery(row.id))}
       aside={live.heldCount.value > 0 ? <NewChip rows={live} what="run" /> : undefined}
-      empty={<Empty text="Nothing has happened in this session yet, or its history is no longer kept." />}
+      empty={<Nothing session={session} />}
+    />
+  );
+}
+
+function Nothing({ session }: { session: Session }) {
+  if (!session.forkedFromSessionId) return <Empty text="Nothing has happened in this session yet, or its history is no longer kept." />;
+  return (
+    <Empty
+      text="A copy is reached by its id alone: fire its trigger, replay a delivery or retry a run with it."
+      command={<CopyBlock text={`reprise trigger fire ${session.triggerSlug} --session ${session.id} --prompt "…"`} />}
+      link={{ href: `${hrefs.trigger(session.triggerId)}?tab=try&session=${session.id}`, label: "Fire it from here" }}
     />
   );
 }

@@ -113,7 +113,7 @@ const ORIGIN: Partial<Record<SessionOrigin, string>> = {
   [SessionOrigin.FORK]: "forked",
 };
 
-/** The busy times: what lies closer together than a few times the busy time around it is one. At most `most` of them. */
+/** The busy times: what lies closer together than the busy time around it is long is one. At most `most` of them. */
 export function stretchesOf(spans: readonly (readonly [number, number])[], most: number): { from: number; to: number }[] {
   const sorted = [...spans].sort((a, b) => a[0] - b[0]);
   const joined: { from: number; to: number }[] = [];
@@ -122,13 +122,13 @@ export function stretchesOf(spans: readonly (readonly [number, number])[], most:
     if (last && from <= last.to) last.to = Math.max(last.to, to);
     else joined.push({ from, to });
   }
-  for (let factor = 3; ; factor *= 2) {
+  for (let factor = 1; ; factor *= 2) {
     const merged = merge(joined, factor);
     if (merged.length <= most) return merged;
   }
 }
 
-const LEAST = 60_000;
+const LEAST = 15_000;
 
 function merge(spans: readonly { from: number; to: number }[], factor: number): { from: number; to: number }[] {
   let now = spans.map((one) => ({ ...one }));

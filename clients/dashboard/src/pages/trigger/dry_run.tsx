@@ -123,7 +123,7 @@ const COLUMNS: readonly Column<Row>[] = [
     narrow: "line",
     cell: ({ evaluation }) =>
       evaluation.changed ? (
-        <b class="now">
+        <b class="now" title={evaluation.message}>
           <Ended outcome={evaluation.outcomeNow} reason={evaluation.reasonNow} />
         </b>
       ) : (
@@ -139,9 +139,13 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
+const BROKEN: readonly DeliveryReason[] = [DeliveryReason.FILTER_FAILED, DeliveryReason.THREAD_KEY_FAILED];
+
 function Thread({ evaluation }: { evaluation: Evaluation }) {
-  const { threadKeyThen: then, threadKeyNow: now, message, changed } = evaluation;
-  if (changed && message) return <span class="c-red">{message}</span>;
+  const { threadKeyThen: then, threadKeyNow: now, message } = evaluation;
+  if (BROKEN.includes(evaluation.reasonNow)) return <span class="c-red">{message}</span>;
+  // What is stopped before its thread is read has none, which is no change of it.
+  if (now === "" && evaluation.outcomeNow !== DeliveryOutcome.QUEUED) return <code class="f3">{then || "none"}</code>;
   if (then === now) return <code class="f2">{now || "none"}</code>;
   return (
     <code>

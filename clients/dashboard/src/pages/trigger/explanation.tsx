@@ -2,6 +2,8 @@ import { type Explanation, type ExplanationStep, Lineage, Verdict } from "@repri
 import { Block } from "../../components/basics.tsx";
 import { durationMs, formatMoney, formatSpan } from "../../lib/format.ts";
 import { lineageWord, reasonWord, stageName } from "../../lib/words.ts";
+import { Coded } from "./coded.tsx";
+import { codeParts } from "./steps.ts";
 
 /** What each rule found, and what would run. */
 export function ExplanationView({ explanation }: { explanation: Explanation }) {
@@ -82,7 +84,9 @@ function StepRow({ step, decided }: { step: ExplanationStep; decided: boolean })
       <b>{stageName(step.stage)}</b>
       <div>
         <p>
-          <span class={decided ? "" : "f2"}>{step.message || (step.reason ? reasonWord(step.reason) : WORDS[step.verdict])}</span>
+          <span class={decided ? "" : "f2"}>
+            <Coded parts={codeParts(step.message || (step.reason ? reasonWord(step.reason) : WORDS[step.verdict]))} />
+          </span>
           <span class="sr"> ({WORDS[step.verdict]})</span>
         </p>
         {values.length > 0 && (
@@ -96,7 +100,7 @@ function StepRow({ step, decided }: { step: ExplanationStep; decided: boolean })
           </dl>
         )}
       </div>
-      <span class="f3 t12 r">{took === undefined ? "" : formatSpan(took)}</span>
+      <span class="f3 t12 r">{took === undefined || took < 1 ? "" : formatSpan(took)}</span>
     </li>
   );
 }

@@ -1,5 +1,6 @@
 import { type FireTriggerResponse, newId, SessionMode, type SourceInfo, type Trigger } from "@reprise/client";
 import { useEffect, useState } from "preact/hooks";
+import { query } from "../../app/router.ts";
 import { hrefs } from "../../app/routes.ts";
 import { Button, Notice, Segments, State } from "../../components/basics.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
@@ -39,9 +40,9 @@ export function TryTrigger({ trigger, info, dirty }: { trigger: Trigger; info: S
     mode: SessionMode.UNSPECIFIED,
     ownPrompt: false,
     prompt: "",
-    sessionId: "",
+    sessionId: query("session"),
   });
-  const [more, setMore] = useState(false);
+  const [more, setMore] = useState(query("session") !== "");
   const [requestId, setRequestId] = useState(newId);
   const [seen, setSeen] = useState<{ of: Event; answer: FireTriggerResponse }>();
   const [fired, setFired] = useState<FireTriggerResponse>();
