@@ -10,6 +10,7 @@ mod failures;
 mod forks;
 mod hooks;
 mod migrations;
+mod once;
 mod real_claude;
 mod replays;
 mod sessions;
