@@ -127,7 +127,7 @@ impl Services {
         let id = Making::derive(began, &[api_key.0.as_bytes(), rpc.as_bytes(), request_id.as_bytes(), &content]);
         match work(Making { id, again }).await {
             Ok(response) => {
-                store.remember_request(api_key, rpc, &request_id, content, kept(&response).encode_to_vec()).await?;
+                store.remember_request(api_key, rpc, &request_id, kept(&response).encode_to_vec()).await?;
                 Ok(response)
             }
             // It may have come about all the same: a repeat looks for what it makes.

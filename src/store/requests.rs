@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::Store;
@@ -37,9 +37,21 @@ impl Store {
         Ok(row.and_then(|row| Some((row.content_hash.as_slice().try_into().ok()?, known(&row)))))
     }
 
-    /// Notes that a request is at work, and gives the time of that.
+    /// Notes that a request is at work, and gives the time of that; an older one of the same id is replaced.
     pub(crate) async fn begin_request(&self, key: ApiKeyId, rpc: &str, request_id: &str, content: [u8; 32]) -> Result<UnixMicros> {
-        self.put_request(key, rpc, request_id, content, AT_WORK.to_vec()).await
+        use request::Column::{ApiKeyId, ContentHash, CreateTime, RequestId, Response, Rpc};
+        let now = UnixMicros::now();
+        let row = request::ActiveModel {
+            api_key_id: Set(key.0),
+            rpc: Set(rpc.to_owned()),
+            request_id: Set(request_id.to_owned()),
+            content_hash: Set(content.to_vec()),
+            response: Set(AT_WORK.to_vec()),
+            create_time: Set(now.0),
+        };
+        let replace = OnConflict::columns([ApiKeyId, Rpc, RequestId]).update_columns([ContentHash, Response, CreateTime]).to_owned();
+        request::Entity::insert(row).on_conflict(replace).exec_without_returning(self.write()).await?;
+        Ok(now)
     }
 
     /// Forgets a request that came to nothing.
@@ -48,31 +60,15 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers an answer with the hash of its request; an older one of the same id is replaced.
-    pub(crate) async fn remember_request(
-        &self,
-        key: ApiKeyId,
-        rpc: &str,
-        request_id: &str,
-        content: [u8; 32],
-        response: Vec<u8>,
-    ) -> Result<()> {
-        self.put_request(key, rpc, request_id, content, response).await.map(|_| ())
-    }
-
-    async fn put_request(&self, key: ApiKeyId, rpc: &str, request_id: &str, content: [u8; 32], response: Vec<u8>) -> Result<UnixMicros> {
-        use request::Column::{ApiKeyId, ContentHash, CreateTime, RequestId, Response, Rpc};
-        let now = UnixMicros::now();
-        let row = request::ActiveModel {
-            api_key_id: Set(key.0),
-            rpc: Set(rpc.to_owned()),
-            request_id: Set(request_id.to_owned()),
-            content_hash: Set(content.to_vec()),
-            response: Set(response),
-            create_time: Set(now.0),
-        };
-        let replace = OnConflict::columns([ApiKeyId, Rpc, RequestId]).update_columns([ContentHash, Response, CreateTime]).to_owned();
-        request::Entity::insert(row).on_conflict(replace).exec_without_returning(self.write()).await?;
-        Ok(now)
+    /// Remembers the answer of a request that was begun.
+    pub(crate) async fn remember_request(&self, key: ApiKeyId, rpc: &str, request_id: &str, response: Vec<u8>) -> Result<()> {
+        request::Entity::update_many()
+            .col_expr(request::Column::Response, Expr::value(response))
+            .filter(request::Column::ApiKeyId.eq(key.0))
+            .filter(request::Column::Rpc.eq(rpc))
+            .filter(request::Column::RequestId.eq(request_id))
+            .exec(self.write())
+            .await?;
+        Ok(())
     }
 }

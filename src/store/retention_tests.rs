@@ -118,7 +118,8 @@ async fn runs_go_with_what_belongs_to_them() {
 async fn answers_are_remembered_for_a_day() {
     let (store, _dir) = scratch().await;
     let key = ApiKeyId::new();
-    store.remember_request(key, "FireTrigger", "r1", [1; 32], vec![7]).await.expect("kept");
+    store.begin_request(key, "FireTrigger", "r1", [1; 32]).await.expect("begun");
+    store.remember_request(key, "FireTrigger", "r1", vec![7]).await.expect("kept");
     assert_eq!(store.remembered_request(key, "FireTrigger", "r1").await.expect("read"), Some(([1; 32], Remembered::Answered(vec![7]))));
     assert_eq!(store.remembered_request(key, "RetryRun", "r1").await.expect("read"), None, "another rpc");
     assert_eq!(store.remembered_request(ApiKeyId::new(), "FireTrigger", "r1").await.expect("read"), None, "another key");
@@ -132,7 +133,8 @@ async fn answers_are_remembered_for_a_day() {
     };
     samples::put(&store, old).await;
     assert_eq!(store.remembered_request(key, "FireTrigger", "r0").await.expect("read"), None, "too long ago");
-    store.remember_request(key, "FireTrigger", "r0", [2; 32], vec![8]).await.expect("replaced");
+    store.begin_request(key, "FireTrigger", "r0", [2; 32]).await.expect("replaced");
+    store.remember_request(key, "FireTrigger", "r0", vec![8]).await.expect("kept");
     assert_eq!(store.remembered_request(key, "FireTrigger", "r0").await.expect("read"), Some(([2; 32], Remembered::Answered(vec![8]))));
     let began = store.begin_request(key, "FireTrigger", "r2", [3; 32]).await.expect("begun");
     let known = store.remembered_request(key, "FireTrigger", "r2").await.expect("read");
