@@ -38,7 +38,7 @@ use crate::domain::{Error, Result};
 #[cfg(test)]
 pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use page::first_id_at;
-pub(crate) use requests::REMEMBERED;
+pub(crate) use requests::{REMEMBERED, Remembered};
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

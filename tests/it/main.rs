@@ -12,6 +12,7 @@ mod forks;
 mod hooks;
 mod lists;
 mod migrations;
+mod once;
 mod real_claude;
 mod replays;
 mod sessions;
