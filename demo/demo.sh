@@ -294,8 +294,8 @@ demo() {
         exit 1
     fi
     say
-    say "Dashboard  $("$dir/bin/reprise" dashboard)  (signs in once, then the link is dead)"
     if [ -n "${DEMO_ONCE:-}" ] || [ -z "$tty" ]; then return; fi
+    say "Dashboard  $("$dir/bin/reprise" dashboard)  (signs in once, then the link is dead)"
     say "gRPC       grpcurl -plaintext -H \"authorization: Bearer \$REPRISE_KEY\" 127.0.0.1:$port list"
     say "Shell      source ${dir#"$root"/}/env      Still running; Ctrl-C stops everything and leaves ${dir#"$root"/} (make demo-clean removes it)."
     stay
