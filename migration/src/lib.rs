@@ -15,6 +15,7 @@ mod m20261123_000003_history;
 mod m20261123_000004_server;
 mod m20261126_000010_sign_in;
 mod m20261126_000011_change_stamps;
+mod m20261126_000012_usage;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_server::Migration),
             Box::new(m20261126_000010_sign_in::Migration),
             Box::new(m20261126_000011_change_stamps::Migration),
+            Box::new(m20261126_000012_usage::Migration),
         ]
     }
 }

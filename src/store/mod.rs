@@ -22,6 +22,7 @@ mod settings;
 pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
 pub(crate) mod triggers;
+mod usage;
 
 use std::path::Path;
 

@@ -15,4 +15,5 @@ mod sessions;
 mod sign_in;
 mod support;
 mod threads;
+mod usage;
 mod watch;
