@@ -44,7 +44,9 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
           ))}
         </div>
         <div class="lane events">
-          <h3 class="wide">Deliveries</h3>
+          <span class="lane-name wide" aria-hidden="true">
+            Deliveries
+          </span>
           {drawn.stretches.map((one, at) => (
             <i
               class="axis"
@@ -74,7 +76,9 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
           ))}
         </div>
         <div class="lane runs">
-          <h3 class="wide">Runs</h3>
+          <span class="lane-name wide" aria-hidden="true">
+            Runs
+          </span>
           <Breaks drawn={drawn} />
           {drawn.memory.map((one) => (
             <i class="memory" key={one.x} style={{ "--x": `${one.x}px`, "--w": `${one.width}px` }} />
