@@ -111,6 +111,9 @@ pub enum Error {
     /// The transcript is not in custody.
     #[error("the transcript of this conversation is not kept any more")]
     TranscriptGone,
+    /// The body of a delivery is not in the store.
+    #[error("the body of this delivery is not kept")]
+    BodyNotKept,
     /// The run is not finished.
     #[error("the run is {status}; wait for its end or cancel it first")]
     RunNotFinished { status: RunStatus },
@@ -193,6 +196,7 @@ impl Error {
             | Self::SessionEmpty
             | Self::SessionModeImpossible { .. }
             | Self::TranscriptGone
+            | Self::BodyNotKept
             | Self::RunNotFinished { .. }
             | Self::PromptNotKept => Code::FailedPrecondition,
             Self::SequenceBeyondEnd { .. } => Code::OutOfRange,
@@ -227,6 +231,7 @@ impl Error {
             Self::SessionEmpty => "SESSION_EMPTY",
             Self::SessionModeImpossible { .. } => "SESSION_MODE_IMPOSSIBLE",
             Self::TranscriptGone => "TRANSCRIPT_GONE",
+            Self::BodyNotKept => "BODY_NOT_KEPT",
             Self::RunNotFinished { .. } => "RUN_NOT_FINISHED",
             Self::PromptNotKept => "PROMPT_NOT_KEPT",
             Self::SequenceBeyondEnd { .. } => "SEQUENCE_BEYOND_END",

@@ -182,7 +182,7 @@ fn worked(listed: Vec<QueryResult>, payloads: Vec<QueryResult>) -> Result<HashMa
     let mut found: HashMap<Uuid, Vec<WorkedDelivery>> = HashMap::new();
     for row in &listed {
         let delivery = delivery::Model::from_query_result(row, "")?;
-        let payload = bodies.remove(&delivery.id).unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new() });
+        let payload = bodies.remove(&delivery.id).unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new(), walk: Vec::new() });
         found.entry(row.try_get_by_index(FIRST)?).or_default().push(WorkedDelivery { delivery: delivery_of(delivery)?, payload });
     }
     Ok(found)

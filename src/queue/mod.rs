@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod figures;
 mod finish;
+mod fork;
 mod hints;
 mod intake;
 mod load;
@@ -28,7 +29,7 @@ mod transaction;
 mod triggers;
 mod workers;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -38,11 +39,11 @@ pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
-pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
+pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
 pub use workers::Registration;
 
-use crate::domain::{RunId, SessionId};
+use crate::domain::{CancelMode, RunId, SessionId};
 use crate::store::Store;
 
 /// The queue. Cheap to clone; all clones are one queue.
@@ -61,7 +62,7 @@ struct Inner {
     /// Another server may have cancelled something.
     cancel_hint: Notify,
     /// Live runs whose end was asked for, as far as this server heard.
-    cancelled: watch::Sender<Arc<HashSet<RunId>>>,
+    cancelled: watch::Sender<Arc<HashMap<RunId, CancelMode>>>,
     /// Something was written.
     changes: Notify,
     figures: figures::Cache,

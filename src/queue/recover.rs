@@ -29,6 +29,7 @@ impl Queue {
         all.requeued.extend(orphans.requeued);
         all.ended.extend(orphans.ended);
         self.finish_deletions().await?;
+        self.forget_unfinished_copies().await?;
         self.hint_work();
         Ok(all)
     }

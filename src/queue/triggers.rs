@@ -8,7 +8,7 @@ use super::outcome::{self, Ending};
 use super::sessions::delete_belongings;
 use super::transaction::{Step, transaction};
 use super::{DeletedTrigger, Queue, locked};
-use crate::domain::{Error, Result, RunEvent, RunId, RunStatus, SessionId, TriggerId};
+use crate::domain::{CancelMode, Error, Result, RunEvent, RunId, RunStatus, SessionId, TriggerId};
 use crate::store::entity::{limit, run, session, trigger, trigger_secret};
 
 /// Rows that one transaction takes.
@@ -20,6 +20,27 @@ impl Queue {
     pub async fn delete_trigger(&self, trigger: TriggerId, force: bool) -> Result<DeletedTrigger> {
         transaction!(self, "close_trigger", tx => close(tx, trigger, force).await)?;
         self.finish_deleting(trigger).await
+    }
+
+    /// What deleting a trigger would take with it. Errors: `TriggerBusy` without `force`.
+    pub async fn foresee_deletion(&self, trigger: TriggerId, force: bool) -> Result<DeletedTrigger> {
+        let db = self.store().read();
+        let run_count = i64::try_from(unfinished(trigger).count(db).await?).unwrap_or(i64::MAX);
+        if run_count > 0 && !force {
+            return Err(Error::TriggerBusy { run_count });
+        }
+        let found: Vec<(Uuid, i64)> = session::Entity::find()
+            .select_only()
+            .columns([session::Column::Id, session::Column::TranscriptBytes])
+            .filter(session::Column::TriggerId.eq(trigger.0))
+            .into_tuple()
+            .all(db)
+            .await?;
+        Ok(DeletedTrigger {
+            cancelled_run_count: run_count,
+            freed_bytes: found.iter().map(|(_, bytes)| bytes).sum(),
+            session_ids: found.into_iter().map(|(id, _)| SessionId(id)).collect(),
+        })
     }
 
     /// Finishes what a server that died in the middle of a deletion left: sessions without a trigger.
@@ -48,7 +69,7 @@ impl Queue {
                 break;
             }
             deleted.cancelled_run_count += i64::try_from(ended.len()).unwrap_or(i64::MAX);
-            self.hint_cancel(ended);
+            self.hint_cancel(ended.into_iter().map(|run| (run, CancelMode::Now)));
         }
         loop {
             let gone = transaction!(self, "delete_sessions", tx => delete_some_sessions(tx, trigger).await)?;

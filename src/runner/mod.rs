@@ -10,6 +10,7 @@ mod claims;
 mod config;
 mod custody;
 mod end;
+mod ends;
 mod fence;
 mod kill;
 mod lines;

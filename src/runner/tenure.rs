@@ -16,7 +16,7 @@ use super::fence::{Clock, Fence, millis};
 use super::kill::{Mark, sweep};
 use super::watchdog::{self, Watchdog};
 use super::{Probe, Setup, Shared};
-use crate::domain::{Error, Result, RunId, Settings, WorkerId};
+use crate::domain::{Error, Result, Settings, WorkerId};
 use crate::journal::Journal;
 use crate::queue::{Queue, Recovered, Registration};
 
@@ -205,9 +205,11 @@ async fn guard(shared: &Shared, watchdog: &mut Option<Watchdog>) -> Infallible {
 async fn cancels(shared: &Shared) -> Infallible {
     loop {
         tokio::select! { () = tokio::time::sleep(LOOK) => {}, () = shared.queue.cancel_hint() => {} }
-        let mine: Vec<RunId> = shared.leases().values().map(|lease| lease.run_id).collect();
-        if let Err(error) = shared.queue.look_for_cancels(shared.worker, &mine).await {
-            tracing::debug!(%error, "cancels of other servers cannot be looked for");
+        let mine: Vec<_> = shared.leases().values().cloned().collect();
+        match shared.queue.look_for_cancels(shared.worker).await {
+            // Whatever became of a lease that is not there any more: this worker has nothing more to do under it.
+            Ok(held) => mine.iter().filter(|(lease, _)| !held.contains(&lease.id)).for_each(|(_, over)| over.cancel()),
+            Err(error) => tracing::debug!(%error, "cancels of other servers cannot be looked for"),
         }
     }
 }

@@ -3,14 +3,17 @@
 mod access;
 mod archive;
 mod directories;
+mod explain;
 mod facts;
 mod fire;
 mod lists;
 mod once;
+mod replay;
 mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod watch;
 mod write;
 

@@ -13,6 +13,7 @@ pub(crate) mod journal_news;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
+mod replays;
 mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
@@ -25,6 +26,7 @@ pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
 pub(crate) mod together;
 pub(crate) mod triggers;
+mod usage;
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +40,8 @@ use crate::domain::{Error, Result};
 
 #[cfg(test)]
 pub(crate) use connect::{scratch, scratches, writer};
-pub(crate) use requests::REMEMBERED;
+pub(crate) use page::first_id_at;
+pub(crate) use requests::{REMEMBERED, Remembered};
 
 const MIGRATION_TRIES: u32 = 10;
 const MIGRATION_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);

@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "tower",
         ],
     ),
-    ("queue", &["domain", "journal", "metrics", "settings", "store"], &["sea_orm", "serde", "serde_json", "tokio", "zstd"]),
+    ("queue", &["domain", "journal", "metrics", "settings", "store"], &["hex", "sea_orm", "serde", "serde_json", "sha2", "tokio", "zstd"]),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
     ("changes", &["domain", "queue", "store"], &["tokio"]),
     ("settings", &["domain", "store"], &["tokio"]),

@@ -1,5 +1,7 @@
 //! `reprise trigger …`.
 
+mod evaluate;
+pub(crate) mod explain;
 mod fields;
 mod fire;
 mod setup;
@@ -90,6 +92,12 @@ pub struct UpdateArgs {
     /// Only if the trigger still has this version.
     #[arg(long, default_value = "")]
     etag: String,
+    /// Change nothing: try the change on the trigger's last deliveries, and say which conversations it would end.
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: on how many deliveries.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=500), requires = "dry_run")]
+    deliveries: i32,
 }
 
 /// How a secret is replaced.
@@ -256,6 +264,9 @@ async fn update(args: UpdateArgs, api: &Api, screen: &mut Screen) -> Result<(), 
     }
     let update_mask = (!args.clear.is_empty()).then_some(prost_types::FieldMask { paths: args.clear });
     let trigger = Trigger { id: args.trigger, etag: args.etag, ..changes };
+    if args.dry_run {
+        return evaluate::try_change(trigger, update_mask, args.deliveries, api, screen).await;
+    }
     let answer = api
         .triggers()
         .update_trigger(UpdateTriggerRequest { trigger: Some(trigger), update_mask, validate_only: false })

@@ -18,6 +18,9 @@ use crate::store::payload::word;
 use crate::store::together::{self, FIRST, Part, keys};
 
 const DAY: u64 = 24 * 60 * 60;
+/// What is read of a session.
+const SESSION: &str = "s.id, s.trigger_id, s.trigger_slug, s.thread_key, s.title, s.url, s.state, s.ready_time, s.head, s.tail, \
+                       s.queued_count, s.run_count, s.generation, s.agent_session_id, s.last_use_time";
 
 /// The plan of a batch before its first decision.
 pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: &Figures, now: UnixMicros) -> Step<Plan> {
@@ -28,6 +31,7 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
         triggers: Default::default(),
         holders: HashMap::new(),
         threads: HashMap::new(),
+        named: HashMap::new(),
         sessions: Vec::new(),
         deliveries: Vec::with_capacity(batch.len()),
         runs: Vec::with_capacity(batch.len()),
@@ -37,13 +41,14 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
         counted: BTreeMap::new(),
     };
     let backend = tx.get_database_backend();
-    let asked = vec![triggers(batch, backend), sessions(batch, backend), holders(batch)];
+    let asked = vec![triggers(batch, backend), sessions(batch, backend), named_sessions(batch, backend), holders(batch)];
     let mut found = together::run(tx, asked).await?.into_iter();
     let mut next = || found.next().unwrap_or_default();
     for row in next() {
         plan.triggers.insert(row.try_get_by_index(FIRST)?);
     }
     note_sessions(next(), figures, &mut plan)?;
+    note_named(next(), figures, &mut plan)?;
     note_holders(next(), &mut plan)?;
     latest_runs(tx, batch, &mut plan).await?;
     Ok(plan)
@@ -72,7 +77,7 @@ fn thread(one: &Prepared) -> Option<(Uuid, &String, &RunRequest)> {
     let request = request(one)?;
     match &request.thread {
         RunThread::Key(key) => Some((one.delivery.trigger_id?.0, key, request)),
-        RunThread::Once => None,
+        RunThread::Session(_) | RunThread::Once => None,
     }
 }
 
@@ -84,16 +89,12 @@ fn sessions(batch: &[Prepared], backend: DbBackend) -> Part {
     }
     let lock = if backend == DbBackend::Postgres { " ORDER BY s.trigger_id, s.thread_key FOR UPDATE OF s" } else { "" };
     let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.as_str().into()]).collect());
-    let tail = format!(
-        "s.id, s.trigger_id, s.trigger_slug, s.thread_key, s.title, s.url, s.state, s.ready_time, s.head, s.tail, s.queued_count, \
-         s.run_count, s.generation, s.agent_session_id, s.last_use_time FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d{lock}"
-    );
+    let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d{lock}");
     Part { head: with + " SELECT", tail, values }
 }
 
 fn note_sessions(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
-    let days = u64::try_from(figures.settings.sessions.auto_cleanup_days).unwrap_or(0);
-    let oldest_use = plan.now.minus(std::time::Duration::from_secs(days * DAY));
+    let oldest_use = oldest_use(plan, figures);
     for row in rows {
         let session = session(&row, oldest_use)?;
         if let Some(key) = &session.thread_key {
@@ -102,6 +103,43 @@ fn note_sessions(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> 
         plan.sessions.push(session);
     }
     Ok(())
+}
+
+/// The sessions that deliveries of this batch name, as far as they are their trigger's; locked after those of threads.
+fn named_sessions(batch: &[Prepared], backend: DbBackend) -> Part {
+    let wanted: BTreeSet<(Uuid, Uuid)> = batch.iter().filter_map(|one| Some((one.delivery.trigger_id?.0, named(one)?))).collect();
+    if wanted.is_empty() {
+        return Part::default();
+    }
+    let lock = if backend == DbBackend::Postgres { " ORDER BY s.id FOR UPDATE OF s" } else { "" };
+    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, id)| -> [Value; 2] { [trigger.into(), id.into()] }).collect());
+    let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.id = k.d WHERE s.kind = 'thread'{lock}");
+    Part { head: with + " SELECT", tail, values }
+}
+
+fn note_named(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
+    let oldest_use = oldest_use(plan, figures);
+    for row in rows {
+        let session = session(&row, oldest_use)?;
+        let known = plan.sessions.iter().position(|known| known.id == session.id);
+        plan.named.insert(session.id, known.unwrap_or(plan.sessions.len()));
+        if known.is_none() {
+            plan.sessions.push(session);
+        }
+    }
+    Ok(())
+}
+
+fn named(one: &Prepared) -> Option<Uuid> {
+    match &request(one)?.thread {
+        RunThread::Session(id) => Some(id.0),
+        _ => None,
+    }
+}
+
+fn oldest_use(plan: &Plan, figures: &Figures) -> UnixMicros {
+    let days = u64::try_from(figures.settings.sessions.auto_cleanup_days).unwrap_or(0);
+    plan.now.minus(std::time::Duration::from_secs(days * DAY))
 }
 
 fn session(row: &QueryResult, oldest_use: UnixMicros) -> Step<SessionPlan> {
@@ -133,9 +171,10 @@ fn session(row: &QueryResult, oldest_use: UnixMicros) -> Step<SessionPlan> {
 /// The latest runs of those sessions where a merge or the loop breaker needs them.
 async fn latest_runs(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Plan) -> Step<()> {
     let mut coming: HashMap<usize, (i32, i32, bool)> = HashMap::new();
-    for (trigger, key, request) in batch.iter().filter_map(thread) {
-        if let Some(place) = plan.threads.get(&(trigger, key.clone())) {
-            let (count, limit, merges) = coming.entry(*place).or_default();
+    for one in batch {
+        let Some(request) = request(one) else { continue };
+        if let Some(place) = plan.place(&one.delivery, request) {
+            let (count, limit, merges) = coming.entry(place).or_default();
             *count += 1;
             *limit = (*limit).max(request.runs_per_session_per_hour);
             *merges |= matches!(request.busy, BusyPolicy::Coalesce { .. });

@@ -34,12 +34,13 @@ const DELIVERY: &[&str] = &[
     "run_id",
     "duplicate_of",
     "redelivery_of",
+    "replay_of",
     "duplicate_count",
     "receive_time",
     "ack_micros",
     "body_bytes",
 ];
-const PAYLOAD: &[&str] = &["delivery_id", "headers", "body"];
+const PAYLOAD: &[&str] = &["delivery_id", "headers", "body", "walk"];
 const SESSION: &[&str] = &[
     "id",
     "bucket",
@@ -98,7 +99,10 @@ pub(super) async fn all(tx: &DatabaseTransaction, plan: &Plan, batch: &[Prepared
     let rows = deliveries.iter().flat_map(|row| delivery(row, &batch[row.index].delivery));
     let kept = deliveries.iter().filter(|row| row.outcome != DeliveryOutcome::Duplicate).map(|row| &batch[row.index]);
     let kept = kept.filter(|one| one.delivery.body_zstd.is_some() || !one.headers.is_empty());
-    let payloads = kept.flat_map(|one| [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into()]);
+    let walk = |one: &Prepared| (!one.walk.is_empty()).then(|| one.walk.clone());
+    let payloads = kept.flat_map(|one| -> [Value; 4] {
+        [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into(), walk(one).into()]
+    });
     let mut new: Vec<&SessionPlan> = plan.sessions.iter().filter(|session| session.new).collect();
     new.sort_by_key(|session| (session.trigger_id, &session.thread_key));
     let links = plan.links.iter().flat_map(|(run, ordinal, delivery)| [(*run).into(), (*ordinal).into(), (*delivery).into()]);
@@ -157,7 +161,7 @@ fn duplicates(plan: &Plan) -> Write {
     Write::Update { table: "deliveries", columns: &["id", "more"], set: "duplicate_count = duplicate_count + v.more", values }
 }
 
-fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
+fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 28] {
     let ack = UnixMicros::now().since(d.receive_time);
     [
         d.id.0.into(),
@@ -183,6 +187,7 @@ fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
         row.run_id.into(),
         row.duplicate_of.into(),
         row.redelivery_of.into(),
+        d.replay_of.map(|id| id.0).into(),
         row.duplicates.into(),
         d.receive_time.0.into(),
         i64::try_from(ack.as_micros()).unwrap_or(i64::MAX).into(),

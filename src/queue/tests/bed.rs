@@ -203,6 +203,8 @@ pub(super) fn delivery(trigger: TriggerId, thread: &str) -> NewDelivery {
         body_bytes: body.len() as i64,
         receive_time: UnixMicros::now(),
         disposition: Disposition::Run(Box::new(request(thread))),
+        walk: Vec::new(),
+        replay_of: None,
     }
 }
 

@@ -40,6 +40,8 @@ pub fn delivery(delivery: &Delivery, full: Option<(&DeliveryPayload, usize)>) ->
         session_id: text(delivery.session_id),
         run_id: text(delivery.run_id),
         duplicate_of_delivery_id: text(delivery.duplicate_of),
+        replay_of_delivery_id: text(delivery.replay_of),
+        replayed_by_delivery_ids: delivery.replayed_by.iter().map(ToString::to_string).collect(),
         receive_time: Some(timestamp(delivery.receive_time)),
         ack_duration: Some(duration(delivery.ack_duration)),
         body_bytes: delivery.body_bytes,
