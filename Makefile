@@ -5,7 +5,7 @@ TOOLS := .tools
 CARGO ?= cargo
 BUF := $(TOOLS)/buf/node_modules/.bin/buf
 
-.PHONY: help demo demo-start demo-clean test test-rust lint generate bench run tools clean
+.PHONY: help demo demo-start demo-clean test test-rust lint generate dashboard bench run tools clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,9 +25,18 @@ test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 lint: ## format, clippy, documentation, contract, spelling
 	@bash tests/lint.sh
 
+generate: ## the code of the clients, from proto/ (committed; lint compares)
+	@bash clients/generate.sh
+
 bench: ## speed and memory, each figure beside its limit (BENCH=acks,watch for parts; QUICK=true for a short one)
 	@$(CARGO) build --release --quiet --bins -p reprise -p fake-claude -p bench
 	@$(CARGO) run --release --quiet -p bench
+
+dashboard: clients/node_modules/.package-lock.json ## builds the web page that the server serves
+	@cd clients && npm run --silent build -w dashboard
+
+clients/node_modules/.package-lock.json: clients/package.json clients/package-lock.json clients/typescript/package.json clients/dashboard/package.json
+	@cd clients && npm ci --silent && touch node_modules/.package-lock.json
 
 run: ## the server, with data in ./data
 	$(CARGO) run --release -- serve
@@ -36,4 +45,4 @@ $(BUF): tests/tools/buf/package.json tests/tools/buf/package-lock.json
 	@mkdir -p $(TOOLS)/buf && cp tests/tools/buf/package*.json $(TOOLS)/buf/ && npm install --prefix $(TOOLS)/buf --no-save --silent && touch $@
 
 clean: ## build products and tools
-	rm -rf target $(TOOLS)
+	rm -rf target $(TOOLS) clients/node_modules clients/dashboard/dist clients/typescript/dist

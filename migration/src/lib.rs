@@ -13,6 +13,8 @@ mod m20261123_000001_triggers;
 mod m20261123_000002_queue;
 mod m20261123_000003_history;
 mod m20261123_000004_server;
+mod m20261126_000010_sign_in;
+mod m20261126_000011_change_stamps;
 mod m20261126_000020_replays_and_forks;
 
 /// Every migration, oldest first.
@@ -27,6 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_queue::Migration),
             Box::new(m20261123_000003_history::Migration),
             Box::new(m20261123_000004_server::Migration),
+            Box::new(m20261126_000010_sign_in::Migration),
+            Box::new(m20261126_000011_change_stamps::Migration),
             Box::new(m20261126_000020_replays_and_forks::Migration),
         ]
     }

@@ -34,6 +34,10 @@ impl RunService for Services {
         answer(watched.map(|message| message.map(watch::Message::into_response)).boxed())
     }
 
+    async fn watch_runs(&self, request: Request<v1::WatchRunsRequest>) -> Answer<Streamed<v1::WatchRunsResponse>> {
+        answer(self.watch_list_of_runs(&request.into_inner()).await?)
+    }
+
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;

@@ -3,7 +3,7 @@
 use tonic::Request;
 
 use super::once::Making;
-use super::{Answer, Services, answer, caller};
+use super::{Answer, Services, Streamed, answer, caller};
 use crate::domain::DeliveryId;
 use crate::intake::{self, VARIABLES};
 use crate::proto::v1::{self, trigger_service_server::TriggerService};
@@ -116,6 +116,10 @@ impl TriggerService for Services {
             message.steps = self.rooms.intake.steps(found, payload).await?.iter().map(step).collect();
         }
         answer(v1::GetDeliveryResponse { delivery: Some(message) })
+    }
+
+    async fn watch_deliveries(&self, request: Request<v1::WatchDeliveriesRequest>) -> Answer<Streamed<v1::WatchDeliveriesResponse>> {
+        answer(self.watch_list_of_deliveries(&request.into_inner()).await?)
     }
 
     async fn list_sources(&self, _: Request<v1::ListSourcesRequest>) -> Answer<v1::ListSourcesResponse> {

@@ -1,6 +1,7 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod api_keys;
+pub(crate) mod changes;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
@@ -19,7 +20,9 @@ mod runs;
 pub(crate) mod samples;
 mod sessions;
 mod settings;
+pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
+pub(crate) mod together;
 pub(crate) mod triggers;
 
 use std::path::Path;
@@ -33,7 +36,7 @@ use sea_orm::{
 use crate::domain::{Error, Result};
 
 #[cfg(test)]
-pub(crate) use connect::{scratch, writer};
+pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use page::first_id_at;
 pub(crate) use requests::{REMEMBERED, Remembered};
 

@@ -7,7 +7,7 @@ mod plan;
 mod write;
 
 use super::transaction::transaction;
-use super::{Accepted, Disposition, Foreseen, NewDelivery, Queue};
+use super::{Accepted, Disposition, Foreseen, NewDelivery, Queue, claim};
 use crate::domain::{Result, SessionId, UnixMicros};
 use crate::store::payload::{headers_to, walk_to};
 
@@ -32,19 +32,37 @@ impl Prepared {
 }
 
 /// Stores deliveries and what they cause; one outcome each, in their order. An error of the whole: nothing is stored.
+///
+/// Places that the worker offers are filled in the same transaction.
 pub(super) async fn store(queue: &Queue, batch: &[Prepared]) -> Result<Vec<Result<Accepted>>> {
     let figures = queue.figures().await?;
-    let (outcomes, queued) = transaction!(queue, "accept", tx => {
+    let held = queue.inner.standby.hold();
+    let stored = transaction!(queue, "accept", tx => {
         let mut plan = load::plan(tx, batch, &figures, UnixMicros::now()).await?;
         let outcomes = batch.iter().enumerate().map(|(index, one)| plan.decide(index, &one.delivery)).collect::<Vec<_>>();
         write::all(tx, &plan, batch).await?;
-        Ok((outcomes, plan.runs.len()))
-    })?;
+        let queued = plan.runs.len();
+        let taken = match held {
+            Some(held) if queued > 0 => claim::within(tx, held.worker, held.places).await?,
+            _ => Vec::new(),
+        };
+        Ok((outcomes, queued, taken))
+    });
+    let (outcomes, queued, taken) = match stored {
+        Ok((outcomes, queued, taken)) => (Ok(outcomes), queued, taken),
+        Err(error) => (Err(error), 0, Vec::new()),
+    };
+    let waiting = queued.saturating_sub(taken.len());
+    if let Some(held) = held {
+        queue.inner.standby.fill(held, taken);
+    }
     if queued > 0 {
         queue.count_queued(queued);
+    }
+    if waiting > 0 {
         queue.hint_work();
     }
-    Ok(outcomes)
+    outcomes
 }
 
 /// What would become of a delivery: decided as [`store`] does, and nothing written.

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 pub use explanation::{Foresight, explanation, step};
 pub use journal::{delta, entry};
-pub use run::{run, run_filter, run_listed};
+pub use run::{run, run_filter, run_listed, watched_runs};
 pub use session::{SessionRef, session, session_filter, session_ref, storage};
 pub use settings::{SETTINGS_FIXED, parse_settings, setting_rule_messages, settings};
 pub use trigger::{
     TRIGGER_FIXED, TriggerRef, etag, etag_version, is_slug, parse_spec, slug_and_source, trigger, trigger_filter, trigger_ref,
 };
-pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json};
+pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json, watched_deliveries};
 
 use crate::domain::{self, UnixMicros};
 use crate::proto::v1;

@@ -132,6 +132,22 @@ pub fn delivery_filter(request: &v1::ListDeliveriesRequest, trigger: Option<Trig
     fields.finish(filter)
 }
 
+/// Which deliveries a request watches, and how many of the newest it wants first.
+pub fn watched_deliveries(request: &v1::WatchDeliveriesRequest, trigger: Option<TriggerId>) -> Result<(DeliveryFilter, u32)> {
+    let mut fields = Fields::new();
+    let filter = DeliveryFilter {
+        trigger_id: trigger,
+        session_id: fields.id_or_none("session_id", &request.session_id),
+        outcomes: fields.choices("outcomes", &request.outcomes),
+        origins: fields.choices("origins", &request.origins),
+        event_kind: none_if_empty(&fields.text("event_kind", request.event_kind.clone(), MAX_TEXT)),
+        actor: none_if_empty(&fields.text("actor", request.actor.clone(), MAX_TEXT)),
+        ..DeliveryFilter::default()
+    };
+    let size = fields.snapshot_size(request.page_size);
+    fields.finish((filter, size))
+}
+
 #[cfg(test)]
 mod tests {
     use prost_types::value::Kind;
