@@ -183,6 +183,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
         time={time}
         raw={raw}
       />
+      <ErrorNotice error={searched === "" ? undefined : hits.error.value} />
       <ErrorNotice error={ready ? log.error.value : undefined} />
       <Searched.Provider value={searched}>
         {rows.length === 0 ? (
