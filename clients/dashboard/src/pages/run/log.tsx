@@ -35,6 +35,9 @@ export function kindsLeft(hidden: readonly Group[]): string[] {
   return hidden.length === 0 ? [] : GROUPS.filter((group) => !hidden.includes(group)).flatMap((group) => KINDS[group]);
 }
 
+/** Entries of a run that is read from its beginning on a narrow screen. */
+const SHORT = 150;
+
 /** The live log: everything that happened in the run, and what happens now. */
 export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: boolean }) {
   const hidden = hiddenGroups();
@@ -49,8 +52,12 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const list = useRef<VirtualListHandle>(null);
 
   // Following: the tail is kept in view, until the reader goes somewhere else.
-  const [following, setFollowing] = useState(log.following);
-  const pausedAt = useRef(0);
+  const [following, setFollowing] = useState(() => {
+    // A narrow page scrolls as a whole, and begins with its head, where not too much stands before the end.
+    if (narrow.peek() && run && run.lastSequence - run.firstSequence < SHORT) log.following = false;
+    return log.following;
+  });
+  const pausedAt = useRef(log.newest.peek());
   const follow = (on: boolean) => {
     if (on && !log.attached.peek()) return;
     if (!on && log.following) pausedAt.current = log.newest.peek();
