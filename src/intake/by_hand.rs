@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::rules::Rules;
 use super::{Intake, LARGE_BODY, examine, tell};
 use crate::domain::{
-    Delivery, DeliveryOutcome, DeliveryPayload, DeliveryReason, Error, Header, Requester, RequesterKind, Result, SessionId, SessionMode,
-    Step, Trigger, TriggerId,
+    Delivery, DeliveryId, DeliveryOutcome, DeliveryPayload, DeliveryReason, Error, Header, Requester, RequesterKind, Result, SessionId,
+    SessionMode, Step, Trigger, TriggerId,
 };
 use crate::metrics;
 use crate::queue::{Accepted, Disposition, Foreseen, NewDelivery};
@@ -16,6 +16,8 @@ use crate::queue::{Accepted, Disposition, Foreseen, NewDelivery};
 /// A firing by hand.
 #[derive(Debug, Clone)]
 pub struct Fire {
+    /// Its id.
+    pub id: DeliveryId,
     /// Raw JSON body.
     pub body: Bytes,
     /// Headers a provider would send (such as `x-github-event`).
@@ -37,6 +39,8 @@ pub struct Fire {
 /// A stored delivery that is taken through the rules again.
 #[derive(Debug, Clone)]
 pub struct Replay {
+    /// Its id.
+    pub id: DeliveryId,
     /// As it was stored.
     pub delivery: Delivery,
     /// Its headers.
@@ -190,6 +194,7 @@ impl Intake {
         let DeliveryPayload { headers, body, .. } = payload;
         let large = body.len() > LARGE_BODY;
         let replay = Replay {
+            id: DeliveryId::new(),
             delivery: then,
             headers,
             body: body.into(),

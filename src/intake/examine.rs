@@ -127,13 +127,13 @@ pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<(New
         requested_by: fire.requested_by,
     };
     let delivery = judged(trigger, rules, inbound, reading, &payload, asked, walk);
-    Ok((delivery, payload))
+    Ok((NewDelivery { id: fire.id, ..delivery }, payload))
 }
 
 /// A stored delivery, taken through the rules of now, and its payload. The verdict on its signature stands. Errors:
 /// `FieldInvalid` for a body that is edited and no JSON object, `BodyNotKept` for a stored one that cannot be read.
 pub(super) fn replayed(trigger: &Trigger, rules: &Rules, replay: Replay) -> Result<(NewDelivery, Json)> {
-    let Replay { delivery: then, headers, body, edited, .. } = replay;
+    let Replay { id, delivery: then, headers, body, edited, .. } = replay;
     let mut walk = Walk::begin();
     let now = UnixMicros::now();
     let raw = Raw { headers: &headers, body: &body, now };
@@ -177,7 +177,7 @@ pub(super) fn replayed(trigger: &Trigger, rules: &Rules, replay: Replay) -> Resu
         requested_by: replay.requested_by,
     };
     let mut delivery = judged(trigger, rules, inbound, reading, &payload, asked, walk);
-    delivery.replay_of = Some(then.id);
+    (delivery.id, delivery.replay_of) = (id, Some(then.id));
     if let Some(reason) = refused {
         delivery.disposition = Disposition::Stop { outcome: DeliveryOutcome::Rejected, reason, message: then.message };
     }

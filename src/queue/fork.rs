@@ -36,11 +36,10 @@ struct Original {
 }
 
 impl Queue {
-    /// Copies the present conversation of a session, up to the end of a run's turn or whole, into a new session. The session itself
-    /// stays as it is. Errors: `NotFound`, `RunNotFinished`, `SessionEmpty`, `TranscriptGone`.
-    pub async fn fork_session(&self, id: SessionId, after: Option<RunId>, display_name: &str) -> Result<Session> {
+    /// Copies the present conversation of a session, up to the end of a run's turn or whole, into a new session, `copy`. The
+    /// session itself stays as it is. Errors: `NotFound`, `RunNotFinished`, `SessionEmpty`, `TranscriptGone`.
+    pub async fn fork_session(&self, copy: SessionId, id: SessionId, after: Option<RunId>, display_name: &str) -> Result<Session> {
         let original = self.original(id, after).await?;
-        let copy = SessionId::new();
         match self.copy(&original, copy, display_name).await {
             Ok(made) => Ok(made),
             Err(error) => {

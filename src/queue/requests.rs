@@ -16,8 +16,8 @@ use crate::store::payload::word;
 use crate::store::rows::runs_of;
 
 impl Queue {
-    /// Queues a compaction of the session's conversation. Errors: `SessionEmpty`, `QueueFull`.
-    pub async fn enqueue_compaction(&self, session: SessionId, requested_by: Requester) -> Result<Run> {
+    /// Queues a compaction of the session's conversation, as the run `id`. Errors: `SessionEmpty`, `QueueFull`.
+    pub async fn enqueue_compaction(&self, id: RunId, session: SessionId, requested_by: Requester) -> Result<Run> {
         let figures = self.figures().await?;
         let run = transaction!(self, "enqueue_compaction", tx => {
             let row = locked::session(tx, session.0).await?;
@@ -25,21 +25,21 @@ impl Queue {
             if row.agent_session_id.is_none() {
                 return Err(Error::SessionEmpty.into());
             }
-            let run = new_run(&row, RunKind::Compaction, &requested_by);
+            let run = new_run(id, &row, RunKind::Compaction, &requested_by);
             enqueue(tx, row, run, &figures).await
         })?;
         self.queued_one().await;
         Ok(run)
     }
 
-    /// Queues a new run with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
-    pub async fn enqueue_retry(&self, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
+    /// Queues a new run, `id`, with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
+    pub async fn enqueue_retry(&self, id: RunId, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
         let figures = self.figures().await?;
         let copy = match mode {
             SessionMode::Fork => Some(self.before(run).await?),
             _ => None,
         };
-        let queued = transaction!(self, "enqueue_retry", tx => retry(tx, run, copy, mode, &requested_by, &figures).await);
+        let queued = transaction!(self, "enqueue_retry", tx => retry(tx, (id, run), copy, mode, &requested_by, &figures).await);
         if let (Some(copy), Err(_)) = (copy, &queued) {
             self.drop_copy(copy).await?;
         }
@@ -61,7 +61,7 @@ impl Queue {
         let session = session.ok_or_else(|| impossible("the run's session was deleted"))?;
         let turn = self.turn_before(&session, old.generation, old.seq).await?;
         let turn = turn.ok_or_else(|| impossible("nothing is kept of the conversation before that run"))?;
-        match self.fork_session(SessionId(session.id), Some(RunId(turn.id)), "").await {
+        match self.fork_session(SessionId::new(), SessionId(session.id), Some(RunId(turn.id)), "").await {
             Ok(copy) => Ok(copy.id),
             Err(error @ (Error::SessionEmpty | Error::TranscriptGone)) => Err(Error::SessionModeImpossible { why: error.to_string() }),
             Err(error) => Err(error),
@@ -77,7 +77,7 @@ impl Queue {
 /// In the run's own session, or in a copy.
 async fn retry(
     tx: &DatabaseTransaction,
-    id: RunId,
+    (new, id): (RunId, RunId),
     copy: Option<SessionId>,
     mode: SessionMode,
     requested_by: &Requester,
@@ -107,7 +107,7 @@ async fn retry(
         session_mode: mode.to_string(),
         delivery_count: old.delivery_count,
         retry_of: Some(old.id),
-        ..new_run(&session, kind, requested_by)
+        ..new_run(new, &session, kind, requested_by)
     };
     // It answers the same deliveries; linked first, so that the run comes back with them.
     let links = run_delivery::Entity::find()
@@ -127,10 +127,10 @@ async fn retry(
 }
 
 /// A run at the tail of this session, due now.
-fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
+fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
     let now = UnixMicros::now().0;
     run::Model {
-        id: RunId::new().0,
+        id: id.0,
         session_id: session.id,
         seq: session.tail + 1,
         trigger_id: session.trigger_id,

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use super::once::Making;
 use super::run::session_mode;
 use super::{Services, requester};
 use crate::access::Principal;
-use crate::domain::{Error, Header, Result, SessionId, SessionMode, Source, Trigger};
+use crate::domain::{DeliveryId, Error, Header, Result, SessionId, SessionMode, Source, Trigger};
 use crate::intake::{ByHand, Fire, SourceInfo};
 use crate::proto::v1::{self, fire_trigger_request::Content};
 use crate::queue::Accepted;
@@ -17,17 +18,26 @@ const MAX_PROMPT: usize = 256 * 1024;
 
 impl Services {
     /// Fires a trigger, or only explains what that would do.
-    pub(super) async fn fire(&self, principal: &Principal, request: v1::FireTriggerRequest) -> Result<v1::FireTriggerResponse> {
+    pub(super) async fn fire(
+        &self,
+        principal: &Principal,
+        request: v1::FireTriggerRequest,
+        making: Making,
+    ) -> Result<v1::FireTriggerResponse> {
+        let id = DeliveryId(making.id);
+        if let Some((delivery, run)) = self.taken_before(id, making).await? {
+            return Ok(v1::FireTriggerResponse { delivery: Some(delivery), run, explanation: None });
+        }
         let trigger = self.find_trigger("trigger_id", &request.trigger_id).await?;
         let validate_only = request.validate_only;
-        let fire = read(&trigger, principal, request)?;
+        let fire = read(id, &trigger, principal, request)?;
         if validate_only {
             let body = fire.body.clone();
             let (delivery, explanation) = self.explain(&trigger, ByHand::Fire(Box::new(fire)), &body).await?;
             return Ok(v1::FireTriggerResponse { delivery: Some(delivery), run: None, explanation: Some(explanation) });
         }
         let accepted = self.take(&trigger, ByHand::Fire(Box::new(fire))).await?;
-        let (delivery, run) = self.taken(&accepted).await?;
+        let (delivery, run) = self.taken(accepted.delivery_id).await?;
         Ok(v1::FireTriggerResponse { delivery: Some(delivery), run, explanation: None })
     }
 
@@ -55,17 +65,22 @@ impl Services {
         }
         let foreseen = self.rooms.intake.explain(trigger, by_hand.clone()).await?.foreseen;
         let Some((session, _)) = foreseen.session.filter(|_| foreseen.accepted.run_id.is_some()) else { return Ok(None) };
-        match self.rooms.queue.fork_session(session, None, "").await {
+        match self.rooms.queue.fork_session(SessionId::new(), session, None, "").await {
             Ok(copy) => Ok(Some(copy.id)),
             Err(error @ (Error::SessionEmpty | Error::TranscriptGone)) => Err(Error::SessionModeImpossible { why: error.to_string() }),
             Err(error) => Err(error),
         }
     }
 
+    /// The delivery that an earlier try of the same call stored.
+    pub(super) async fn taken_before(&self, id: DeliveryId, making: Making) -> Result<Option<(v1::Delivery, Option<v1::Run>)>> {
+        if making.again && self.rooms.store.delivery(id).await?.is_some() { self.taken(id).await.map(Some) } else { Ok(None) }
+    }
+
     /// A delivery that was just stored, and its run.
-    pub(super) async fn taken(&self, accepted: &Accepted) -> Result<(v1::Delivery, Option<v1::Run>)> {
-        let stored = self.find_delivery(accepted.delivery_id).await?;
-        let made = match accepted.run_id {
+    pub(super) async fn taken(&self, id: DeliveryId) -> Result<(v1::Delivery, Option<v1::Run>)> {
+        let stored = self.find_delivery(id).await?;
+        let made = match stored.run_id {
             Some(id) => Some(self.find_run(id).await?),
             None => None,
         };
@@ -74,13 +89,14 @@ impl Services {
 }
 
 /// What is fired.
-fn read(trigger: &Trigger, principal: &Principal, request: v1::FireTriggerRequest) -> Result<Fire> {
+fn read(id: DeliveryId, trigger: &Trigger, principal: &Principal, request: v1::FireTriggerRequest) -> Result<Fire> {
     let mut fields = Fields::new();
     let thread_key = request.thread_key.map(|key| fields.text("thread_key", key, MAX_THREAD_KEY));
     let thread_key = fields.finish(thread_key)?;
     let (prompt, session) = by_hand_text(request.prompt, &request.session_id)?;
     let (body, headers) = content(trigger.source, request.content, fire_headers(request.headers)?)?;
     Ok(Fire {
+        id,
         body,
         headers,
         skip_filter: request.skip_filter,

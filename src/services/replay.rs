@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::fire::by_hand_text;
+use super::once::Making;
 use super::run::session_mode;
 use super::{Services, not_found, requester};
 use crate::access::Principal;
@@ -34,20 +35,29 @@ struct Asked {
 
 impl Services {
     /// Replays a delivery, or only explains what that would do.
-    pub(super) async fn replay(&self, principal: &Principal, request: v1::ReplayDeliveryRequest) -> Result<v1::ReplayDeliveryResponse> {
+    pub(super) async fn replay(
+        &self,
+        principal: &Principal,
+        request: v1::ReplayDeliveryRequest,
+        making: Making,
+    ) -> Result<v1::ReplayDeliveryResponse> {
+        let new = DeliveryId(making.id);
+        if let Some((delivery, run)) = self.taken_before(new, making).await? {
+            return Ok(v1::ReplayDeliveryResponse { delivery: Some(delivery), run, explanation: None });
+        }
         let id: DeliveryId = Fields::id("delivery_id", &request.delivery_id)?;
         let (prompt, session) = by_hand_text(request.prompt, &request.session_id)?;
         let asked = Asked { edited_body: request.edited_body, session_mode: Some(session_mode(request.session_mode)?), session, prompt };
         let then = self.find_delivery(id).await?;
         let trigger = self.trigger_of(&then).await?;
-        let replay = self.to_replay(then, asked, requester(principal)).await?;
+        let replay = self.to_replay(new, then, asked, requester(principal)).await?;
         if request.validate_only {
             let body = replay.body.clone();
             let (delivery, explanation) = self.explain(&trigger, ByHand::Replay(Box::new(replay)), &body).await?;
             return Ok(v1::ReplayDeliveryResponse { delivery: Some(delivery), run: None, explanation: Some(explanation) });
         }
         let accepted = self.take(&trigger, ByHand::Replay(Box::new(replay))).await?;
-        let (delivery, run) = self.taken(&accepted).await?;
+        let (delivery, run) = self.taken(accepted.delivery_id).await?;
         Ok(v1::ReplayDeliveryResponse { delivery: Some(delivery), run, explanation: None })
     }
 
@@ -56,16 +66,25 @@ impl Services {
         &self,
         principal: &Principal,
         request: v1::ReplayDeliveriesRequest,
+        making: Making,
     ) -> Result<v1::ReplayDeliveriesResponse> {
         let trigger = self.find_trigger("trigger_id", &request.trigger_id).await?;
         let session_mode = session_mode(request.session_mode)?;
-        let filter = replay_filter(&request, trigger.id)?;
+        let mut filter = replay_filter(&request, trigger.id)?;
+        // What this very call makes is not among what it replays, also when it is tried again.
+        let began = making.time().unwrap_or_else(UnixMicros::now);
+        filter.end_time = Some(filter.end_time.map_or(began, |end| end.min(began)));
         let found = self.rooms.store.oldest_deliveries(&filter, MOST_REPLAYED).await?;
         let matched_count = count(found.len());
         let mut queued_count = 0;
         for then in found {
             let asked = Asked { session_mode: Some(session_mode), ..Asked::default() };
-            let replay = match self.to_replay(then, asked, requester(principal)).await {
+            let new = DeliveryId(making.part(then.id.0));
+            if let Some((_, run)) = self.taken_before(new, making).await? {
+                queued_count += i32::from(run.is_some());
+                continue;
+            }
+            let replay = match self.to_replay(new, then, asked, requester(principal)).await {
                 Ok(replay) => replay,
                 Err(Error::BodyNotKept) => continue,
                 Err(error) => return Err(error),
@@ -191,7 +210,7 @@ impl Services {
         found.ok_or_else(|| not_found("trigger", &delivery.trigger_slug))
     }
 
-    async fn to_replay(&self, delivery: Delivery, asked: Asked, requested_by: Requester) -> Result<Replay> {
+    async fn to_replay(&self, id: DeliveryId, delivery: Delivery, asked: Asked, requested_by: Requester) -> Result<Replay> {
         // A repeat has no body of its own: that of the first stands for it.
         let payload = self.rooms.store.delivery_payload(delivery.duplicate_of.unwrap_or(delivery.id)).await?;
         let (headers, stored) = payload.map(|payload| (payload.headers, payload.body)).unwrap_or_default();
@@ -201,6 +220,7 @@ impl Services {
             return Err(Error::BodyNotKept);
         }
         Ok(Replay {
+            id,
             delivery,
             headers,
             body,

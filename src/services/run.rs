@@ -3,8 +3,9 @@
 use futures::StreamExt as _;
 use tonic::Request;
 
+use super::once::Making;
 use super::{Answer, Services, Streamed, answer, caller, requester, watch};
-use crate::domain::{CancelMode, Result, RunId, SessionMode};
+use crate::domain::{CancelMode, Result, Run, RunId, SessionMode};
 use crate::proto::v1::{self, run_service_server::RunService};
 use crate::rpc::convert::{run, run_filter, run_listed};
 use crate::rpc::{Fields, PageTokens};
@@ -37,6 +38,10 @@ impl RunService for Services {
         answer(self.watch_list_of_runs(&request.into_inner()).await?)
     }
 
+    async fn query_usage(&self, request: Request<v1::QueryUsageRequest>) -> Answer<v1::QueryUsageResponse> {
+        answer(self.usage(&request.into_inner()).await?)
+    }
+
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;
@@ -56,9 +61,22 @@ impl RunService for Services {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;
         let mode = session_mode(request.session_mode)?;
-        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
-        let work = async move { Ok(v1::RetryRunResponse { run: Some(run(&queue.enqueue_retry(id, mode, by).await?)) }) };
+        let (services, queue, by) = (self.clone(), self.rooms.queue.clone(), requester(&principal));
+        let work = move |making| async move {
+            let made = match services.made_run(making).await? {
+                Some(made) => made,
+                None => queue.enqueue_retry(RunId(making.id), id, mode, by).await?,
+            };
+            Ok(v1::RetryRunResponse { run: Some(run(&made)) })
+        };
         answer(self.once((&principal, "RetryRun"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+}
+
+impl Services {
+    /// The run that an earlier try of the same call queued.
+    pub(super) async fn made_run(&self, making: Making) -> Result<Option<Run>> {
+        if making.again { self.rooms.store.run(RunId(making.id)).await } else { Ok(None) }
     }
 }
 

@@ -7,8 +7,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
 use super::archive;
+use super::once::Making;
 use super::{Answer, Services, Streamed, answer, caller, directories, not_found, requester};
-use crate::domain::{Error, Manifest, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
+use crate::domain::{Error, Manifest, PageRequest, Result, RunId, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
 use crate::proto::v1::{self, export_session_response::Part, session_service_server::SessionService};
 use crate::rpc::convert::{SessionRef, count, run, session, session_filter, session_ref, storage};
 use crate::rpc::{Fields, PageTokens, TraceId, status};
@@ -68,8 +69,8 @@ impl SessionService for Services {
         fields.check(length <= MAX_NAME, "display_name", || format!("has {length} characters; allowed are {MAX_NAME}"));
         let after = fields.finish(after)?;
         let (services, name) = (self.clone(), request.display_name.clone());
-        let work = async move {
-            let copy = services.rooms.queue.fork_session(id, after, &name).await?;
+        let work = move |making: Making| async move {
+            let copy = services.forked(making, id, after, &name).await?;
             Ok(v1::ForkSessionResponse { session: Some(services.session_message(&copy)) })
         };
         answer(self.once((&principal, "ForkSession"), (&request.request_id, &request), Clone::clone, work).await?)
@@ -79,8 +80,14 @@ impl SessionService for Services {
         let principal = caller(&request)?;
         let request = request.into_inner();
         let id: SessionId = Fields::id("session_id", &request.session_id)?;
-        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
-        let work = async move { Ok(v1::CompactSessionResponse { run: Some(run(&queue.enqueue_compaction(id, by).await?)) }) };
+        let (services, queue, by) = (self.clone(), self.rooms.queue.clone(), requester(&principal));
+        let work = move |making| async move {
+            let made = match services.made_run(making).await? {
+                Some(made) => made,
+                None => queue.enqueue_compaction(RunId(making.id), id, by).await?,
+            };
+            Ok(v1::CompactSessionResponse { run: Some(run(&made)) })
+        };
         answer(self.once((&principal, "CompactSession"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
@@ -148,6 +155,18 @@ impl Services {
             return Ok(None);
         }
         self.find_trigger("trigger_id", text).await.map(|trigger| Some(trigger.id))
+    }
+
+    /// The copy; that of an earlier try of the same call, if that one came so far.
+    async fn forked(&self, making: Making, id: SessionId, after: Option<RunId>, name: &str) -> Result<Session> {
+        let copy = SessionId(making.id);
+        if making.again {
+            if let Some(made) = self.rooms.store.session(copy).await? {
+                return Ok(made);
+            }
+            self.rooms.queue.drop_copy(copy).await?;
+        }
+        self.rooms.queue.fork_session(copy, id, after, name).await
     }
 
     fn session_message(&self, found: &Session) -> v1::Session {

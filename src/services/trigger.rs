@@ -2,6 +2,7 @@
 
 use tonic::Request;
 
+use super::once::Making;
 use super::{Answer, Services, Streamed, answer, caller};
 use crate::domain::DeliveryId;
 use crate::intake::{self, VARIABLES};
@@ -15,11 +16,11 @@ impl TriggerService for Services {
         let principal = caller(&request)?;
         let request = request.into_inner();
         if request.validate_only {
-            return answer(self.create(&request).await?);
+            return answer(self.create(&request, Making::new()).await?);
         }
         let kept = |first: &v1::CreateTriggerResponse| v1::CreateTriggerResponse { secret: String::new(), ..first.clone() };
         let (services, wanted) = (self.clone(), request.clone());
-        let work = async move { services.create(&wanted).await };
+        let work = move |making| async move { services.create(&wanted, making).await };
         answer(self.once((&principal, "CreateTrigger"), (&request.request_id, &request), kept, work).await?)
     }
 
@@ -49,7 +50,7 @@ impl TriggerService for Services {
         let request = request.into_inner();
         let kept = |first: &v1::RotateTriggerSecretResponse| v1::RotateTriggerSecretResponse { secret: String::new(), ..first.clone() };
         let (services, wanted) = (self.clone(), request.clone());
-        let work = async move { services.rotate(&wanted).await };
+        let work = move |making| async move { services.rotate(&wanted, making).await };
         answer(self.once((&principal, "RotateTriggerSecret"), (&request.request_id, &request), kept, work).await?)
     }
 
@@ -57,10 +58,10 @@ impl TriggerService for Services {
         let principal = caller(&request)?;
         let request = request.into_inner();
         if request.validate_only {
-            return answer(self.fire(&principal, request).await?);
+            return answer(self.fire(&principal, request, Making::new()).await?);
         }
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
-        let work = async move { services.fire(&by, wanted).await };
+        let work = move |making| async move { services.fire(&by, wanted, making).await };
         answer(self.once((&principal, "FireTrigger"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
@@ -68,10 +69,10 @@ impl TriggerService for Services {
         let principal = caller(&request)?;
         let request = request.into_inner();
         if request.validate_only {
-            return answer(self.replay(&principal, request).await?);
+            return answer(self.replay(&principal, request, Making::new()).await?);
         }
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
-        let work = async move { services.replay(&by, wanted).await };
+        let work = move |making| async move { services.replay(&by, wanted, making).await };
         answer(self.once((&principal, "ReplayDelivery"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
@@ -79,10 +80,10 @@ impl TriggerService for Services {
         let principal = caller(&request)?;
         let request = request.into_inner();
         if request.validate_only {
-            return answer(self.replay_all(&principal, request).await?);
+            return answer(self.replay_all(&principal, request, Making::new()).await?);
         }
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
-        let work = async move { services.replay_all(&by, wanted).await };
+        let work = move |making| async move { services.replay_all(&by, wanted, making).await };
         answer(self.once((&principal, "ReplayDeliveries"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Services;
+use super::once::Making;
 use crate::domain::{Action, Error, Result, SecretId, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros};
 use crate::intake::{Intake, SourceInfo};
 use crate::prompt;
@@ -31,16 +32,20 @@ impl Services {
         trigger(found, &self.rooms.facts.public_url)
     }
 
-    pub(super) async fn create(&self, request: &v1::CreateTriggerRequest) -> Result<v1::CreateTriggerResponse> {
+    pub(super) async fn create(&self, request: &v1::CreateTriggerRequest, making: Making) -> Result<v1::CreateTriggerResponse> {
         let given = request.trigger.as_ref().ok_or_else(|| Error::field("trigger", "is required"))?;
         let (slug, source) = slug_and_source(given)?;
         let resume = self.rooms.settings.get().sessions.default_resume_for_new_triggers;
         let spec = parse_spec(source, given, resume)?;
         self.check(source, &spec, None)?;
         let secret = secret(source, request.secret.as_deref())?;
+        if let Some(made) = self.made(TriggerId(making.id), making).await? {
+            let warnings = self.rooms.facts.warnings_for(source, secret.is_some());
+            return Ok(v1::CreateTriggerResponse { trigger: Some(self.trigger_message(&made)), warnings, secret: String::new() });
+        }
         let now = UnixMicros::now();
         let wanted = Trigger {
-            id: TriggerId::new(),
+            id: TriggerId(making.id),
             slug,
             source,
             hook_token: random_hex::<16>()?,
@@ -53,7 +58,7 @@ impl Services {
         if request.validate_only {
             return self.would_create(wanted, secret.is_some()).await;
         }
-        let sealed = secret.as_ref().map(|secret| self.sealed(&secret.text, now)).transpose()?;
+        let sealed = secret.as_ref().map(|secret| self.sealed(SecretId::new(), &secret.text, now)).transpose()?;
         let made = self.rooms.store.create_trigger(&wanted, sealed.as_slice()).await?;
         self.rooms.intake.invalidate_slug(&made.slug);
         Ok(v1::CreateTriggerResponse {
@@ -61,6 +66,11 @@ impl Services {
             warnings: self.rooms.facts.warnings_for(source, secret.is_some()),
             secret: shown(secret),
         })
+    }
+
+    /// The trigger that an earlier try of the same call made.
+    async fn made(&self, id: TriggerId, making: Making) -> Result<Option<Trigger>> {
+        if making.again { self.rooms.store.trigger(id).await } else { Ok(None) }
     }
 
     /// The trigger as it would be: its id, its address and a secret are made only when it is.
@@ -157,18 +167,22 @@ impl Services {
         })
     }
 
-    pub(super) async fn rotate(&self, request: &v1::RotateTriggerSecretRequest) -> Result<v1::RotateTriggerSecretResponse> {
+    pub(super) async fn rotate(&self, request: &v1::RotateTriggerSecretRequest, making: Making) -> Result<v1::RotateTriggerSecretResponse> {
         let mut fields = Fields::new();
         let overlap = fields.duration("overlap", request.overlap);
         let overlap = fields.finish(overlap)?.unwrap_or(OVERLAP);
         let present = self.find_trigger("trigger_id", &request.trigger_id).await?;
+        let id = SecretId(making.id);
+        if making.again && present.secrets.iter().any(|known| known.id == id) {
+            return Ok(v1::RotateTriggerSecretResponse { trigger: Some(self.trigger_message(&present)), secret: String::new() });
+        }
         let secret = secret(present.source, request.secret.as_deref())?.ok_or_else(|| match present.source {
             Source::Manual => Error::field("trigger_id", "names a trigger of SOURCE_MANUAL, which has no secret"),
             _ => Error::field("secret", "is required: the sender issues it"),
         })?;
         let now = UnixMicros::now();
         let hook_token = request.hook_token.then(random_hex::<16>).transpose()?;
-        let sealed = self.sealed(&secret.text, now)?;
+        let sealed = self.sealed(id, &secret.text, now)?;
         let stored = self.rooms.store.rotate_secret(present.id, &sealed, now.plus(overlap), hook_token).await?;
         self.rooms.intake.invalidate(stored.id);
         Ok(v1::RotateTriggerSecretResponse { trigger: Some(self.trigger_message(&stored)), secret: shown(Some(secret)) })
@@ -193,8 +207,7 @@ impl Services {
         later.as_deref().map_or(Ok(()), |later| prompt::check(names[1], later))
     }
 
-    fn sealed(&self, text: &str, now: UnixMicros) -> Result<NewSecret> {
-        let id = SecretId::new();
+    fn sealed(&self, id: SecretId, text: &str, now: UnixMicros) -> Result<NewSecret> {
         let last = text.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
         Ok(NewSecret { id, sealed: self.rooms.cipher.seal(id, text.as_bytes())?, hint: text[last..].to_owned(), create_time: now })
     }

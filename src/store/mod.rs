@@ -24,6 +24,7 @@ pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
 pub(crate) mod together;
 pub(crate) mod triggers;
+mod usage;
 
 use std::path::Path;
 
@@ -38,7 +39,7 @@ use crate::domain::{Error, Result};
 #[cfg(test)]
 pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use page::first_id_at;
-pub(crate) use requests::REMEMBERED;
+pub(crate) use requests::{REMEMBERED, Remembered};
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

@@ -228,7 +228,7 @@ async fn a_cancel_after_the_step_lets_the_tool_answer() {
     };
     let cancel =
         |run_id: &str, mode: v1::CancelMode| v1::CancelRunRequest { run_id: run_id.to_owned(), mode: mode.into(), ..Default::default() };
-    let run = start(&mut world, "d-1", "[[toolcall]] [[sleep: 3]] [[lines: 100000]]", 3).await;
+    let run = start(&mut world, "step-1", "[[toolcall]] [[sleep: 3]] [[lines: 100000]]", 3).await;
     let asked =
         world.client.runs.cancel_run(cancel(&run, v1::CancelMode::AfterStep)).await.expect("asked").into_inner().run.expect("a run");
     assert_eq!(asked.state(), v1::RunState::Cancelling);
@@ -242,10 +242,10 @@ async fn a_cancel_after_the_step_lets_the_tool_answer() {
     assert!(entries.len() < 50_000, "it was stopped and did not go on to its end: {}", entries.len());
 
     // At once while no tool runs, and a second cancel does not wait.
-    let idle = start(&mut world, "d-2", "[[sleep: 60]]", 2).await;
+    let idle = start(&mut world, "step-2", "[[sleep: 60]]", 2).await;
     world.client.runs.cancel_run(cancel(&idle, v1::CancelMode::AfterStep)).await.expect("asked");
     assert_eq!(world.client.ended(&idle).await.state(), v1::RunState::Cancelled);
-    let held = start(&mut world, "d-3", "[[toolcall]] [[sleep: 60]]", 3).await;
+    let held = start(&mut world, "step-3", "[[toolcall]] [[sleep: 60]]", 3).await;
     let begin = std::time::Instant::now();
     world.client.runs.cancel_run(cancel(&held, v1::CancelMode::AfterStep)).await.expect("asked");
     while !has_notice(&mut world.client, &held).await {

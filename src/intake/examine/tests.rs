@@ -222,6 +222,7 @@ fn a_person_fires_past_signature_and_authors() {
     let fire = |change: fn(&mut TriggerSpec), ask: fn(&mut Fire)| {
         let trigger = trigger(Source::Github, change);
         let mut fire = Fire {
+            id: DeliveryId::new(),
             body: comment().to_string().into(),
             headers: headers(&[("x-github-event", "issue_comment"), ("x-github-delivery", "same")]),
             skip_filter: false,
@@ -371,6 +372,7 @@ fn a_walk_told_later_says_the_same_with_the_values_of_the_event() {
 fn a_replay_walks_the_rules_of_now_and_keeps_the_verdict_on_its_signature() {
     let judged = delivery(|_| {}, github("issue_comment", "guid-1", &comment()));
     let replay = |outcome, reason, body: &str, edited| Replay {
+        id: DeliveryId::new(),
         delivery: crate::domain::Delivery {
             id: judged.id,
             trigger_id: judged.trigger_id,
