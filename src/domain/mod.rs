@@ -15,6 +15,7 @@ mod settings;
 mod text_enum;
 mod time;
 mod trigger;
+mod usage;
 mod webhook;
 
 pub use agent::{AgentEvent, AgentResult, AgentResultKind, InitLine, MeteredMessage, SpawnPurpose};
@@ -39,6 +40,7 @@ pub use trigger::{
     Action, AgentCli, AgentOptions, AuthorRule, BusyPolicy, Caps, ClaudeOptions, HmacAlgorithm, HmacEncoding, HmacProfile, OnInterrupt,
     RetryPolicy, RunLimits, Secret, Trigger, TriggerFilter, TriggerSpec, Workspace,
 };
+pub use usage::{Bucket, UsageBucket, UsageGroup, UsageQuery, UsageRow, buckets};
 pub use webhook::{
     Actor, ActorKind, Delivery, DeliveryFilter, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Event, Header, Source,
 };

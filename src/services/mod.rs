@@ -13,6 +13,7 @@ mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod watch;
 mod write;
 

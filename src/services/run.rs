@@ -38,6 +38,10 @@ impl RunService for Services {
         answer(self.watch_list_of_runs(&request.into_inner()).await?)
     }
 
+    async fn query_usage(&self, request: Request<v1::QueryUsageRequest>) -> Answer<v1::QueryUsageResponse> {
+        answer(self.usage(&request.into_inner()).await?)
+    }
+
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;

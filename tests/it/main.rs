@@ -20,4 +20,5 @@ mod sign_in;
 mod support;
 mod threads;
 mod trials;
+mod usage;
 mod watch;

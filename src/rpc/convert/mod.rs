@@ -6,6 +6,7 @@ mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod webhook;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use settings::{SETTINGS_FIXED, parse_settings, setting_rule_messages, settin
 pub use trigger::{
     TRIGGER_FIXED, TriggerRef, etag, etag_version, is_slug, parse_spec, slug_and_source, trigger, trigger_filter, trigger_ref,
 };
+pub use usage::{usage_query, usage_row};
 pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json, watched_deliveries};
 
 use crate::domain::{self, UnixMicros};
@@ -97,6 +99,8 @@ wire_enums! {
     SessionState { Idle, Queued, Running }
     SessionOrigin { First, Reset, Expired, Changed, Lost, Fork }
     SessionOrder { LastUse, Cost, Size }
+    UsageBucket { None, Hour, Day }
+    UsageGroup { Trigger, Session, Model, Lineage }
 }
 
 fn wire<T: WireEnum>(value: Option<T>) -> i32 {

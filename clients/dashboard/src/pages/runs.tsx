@@ -167,11 +167,7 @@ const COLUMNS: readonly Column<Run>[] = [
   { label: "trigger", cell: (run) => <span class="f2">{run.triggerSlug}</span>, narrow: "hide" },
   {
     label: "memory",
-    cell: (run) => (
-      <span class="f2">
-        {run.lineage === Lineage.UNSPECIFIED ? "–" : `${lineageWord(run.lineage)}${run.turn > 1 ? `, turn ${run.turn}` : ""}`}
-      </span>
-    ),
+    cell: (run) => <span class="f2">{memory(run)}</span>,
     narrow: "hide",
   },
   { label: "cost", cell: (run) => <Money usd={run.startTime ? (run.usage?.costUsd ?? 0) : undefined} />, right: true, narrow: "hide" },
@@ -202,6 +198,12 @@ const COLUMNS: readonly Column<Run>[] = [
     narrow: "corner",
   },
 ];
+
+/** How it got its memory: for a continued one, how many turns it remembers. */
+function memory(run: Run): string {
+  if (run.lineage === Lineage.UNSPECIFIED) return "–";
+  return run.lineage === Lineage.CONTINUED && run.turn > 1 ? `turn ${run.turn}` : lineageWord(run.lineage);
+}
 
 /** Why it failed, or what it waits for: the rest of a row's sentence. */
 function note(run: Run): string {

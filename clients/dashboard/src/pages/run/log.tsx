@@ -17,7 +17,6 @@ import { Prose } from "./prose.tsx";
 import { RawRow } from "./raw.tsx";
 import { GROUPS, type Group, KINDS, keyOf, type Row, Rows, rowOfSequence } from "./rows.ts";
 import { isCard, type LogView, OpenRows, opensByItself, type TimeMode } from "./view.ts";
-import { waitText } from "./words.ts";
 
 /** The sequence that an address names: `#s123`. */
 export function sequenceInHash(hash: string): number | undefined {
@@ -113,8 +112,8 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const [hasOlder, attached, ready] = [log.hasOlder.value, log.attached.value, log.ready.value];
   useEffect(() => {
     if (log.whole) return;
-    const at = log.following ? undefined : latest.current.find((row) => row.key === current)?.entry?.sequence;
-    void log.hold(raw ? [] : kindsLeft(hidden), at);
+    const at = log.following || current === undefined ? undefined : Number(String(current).slice(1)) || undefined;
+    void log.hold(kindsLeft(hidden), at);
   }, [log, hiddenKey, hasOlder, attached, ready]);
 
   // The search: what is typed is counted at once, and Enter goes to the next hit.
@@ -213,7 +212,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
         <button type="button" class="pill" onClick={() => void jump()}>
           <Icon name="down" class="c-copper" />
           {ended ? "Jump to the end" : "Jump to live"}
-          {behind > 0 && <span class="f2">{formatCount(behind)} new</span>}
+          {!ended && behind > 0 && <span class="f2">{formatCount(behind)} new</span>}
         </button>
       )}
     </>
@@ -242,7 +241,15 @@ function Nothing({ log, hidden }: { log: RunLog; hidden: readonly Group[] }) {
   if (!log.ready.value || log.paging.value) return <Loading />;
   if (hidden.length > 0) return <Empty text={`Nothing but ${hidden.join(", ")} so far, which is hidden. Press a kind above to show it.`} />;
   if (run && !runEnded(run))
-    return <Empty text={`Nothing has happened yet: ${waitText(run) || "the agent is starting"}. The log goes on here by itself.`} />;
+    return (
+      <Empty
+        text={
+          run.startTime
+            ? "The agent is starting. The log goes on here by itself."
+            : "It has not started yet. The log goes on here by itself."
+        }
+      />
+    );
   return (
     <Empty
       text="The entries of this run are no longer kept. Settings say how many days a journal stays; what the run cost stays longer."

@@ -111,7 +111,8 @@ export class Rows {
     this.#placeSeams(entry.sequence);
     const group = groupOf(entry);
     if (this.#raw) {
-      this.#push({ ...this.#row(entry, group), key: `r${entry.sequence}` });
+      if (group) this.counts[group] += 1;
+      if (!group || !hidden.includes(group)) this.#push({ ...this.#row(entry, group), key: `r${entry.sequence}` });
       return;
     }
     if (group === undefined) return;
