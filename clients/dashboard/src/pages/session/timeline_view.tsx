@@ -35,7 +35,7 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
   return (
     <div class="tl" ref={box} role="group" aria-label="Timeline" tabIndex={wide ? 0 : undefined}>
       <div class="tl-in" style={{ "--width": `${drawn.width}px` }}>
-        <div class="lane dates">
+        <div class="lane days">
           <Breaks drawn={drawn} labels />
           {drawn.days.map((day) => (
             <span class="day" key={day.x} style={{ "--x": `${day.x}px` }}>
