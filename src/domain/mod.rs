@@ -5,6 +5,7 @@ mod custody;
 mod error;
 mod ids;
 mod journal;
+mod journal_filter;
 mod money;
 mod page;
 mod run;
@@ -21,6 +22,7 @@ pub use custody::{CustodyFile, Manifest};
 pub use error::{Code, Error, FieldError, Result};
 pub use ids::{ApiKeyId, DeliveryId, IdError, LeaseId, RunId, SecretId, SessionId, TriggerId, WorkerId};
 pub use journal::{EntryKind, JournalEntry, NoticeCode, OpenBlock, PromptKind, Sequence};
+pub use journal_filter::{ENTRY_KINDS, EntryFilter};
 pub use money::{CostBasis, NanoUsd, Usage};
 pub use page::{Cursor, MAX_PAGE_SIZE, Page, PageRequest};
 pub use run::{

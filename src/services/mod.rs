@@ -5,6 +5,7 @@ mod archive;
 mod directories;
 mod facts;
 mod fire;
+mod journal;
 mod lists;
 mod once;
 mod run;

@@ -8,6 +8,7 @@ mod crash;
 mod dashboard;
 mod failures;
 mod hooks;
+mod journal;
 mod lists;
 mod migrations;
 mod real_claude;
