@@ -10,6 +10,7 @@ mod explain;
 mod failures;
 mod forks;
 mod hooks;
+mod journal;
 mod lists;
 mod migrations;
 mod once;
