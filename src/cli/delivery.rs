@@ -5,11 +5,11 @@ use jiff::Timestamp;
 
 use super::connection::Api;
 use super::failure::{Exit, Failure};
-use super::id;
 use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
 use super::words::{ago, choice, named_id, parse_moment, short_id, size, span, time, wire_span, word};
+use super::{id, lists};
 use crate::proto::v1::{
     Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryReason, DeliveryView, EventActor, GetDeliveryRequest, GetDeliveryResponse,
     ListDeliveriesRequest,
@@ -22,6 +22,8 @@ pub enum DeliveryCommand {
     List(ListArgs),
     /// Show a delivery
     Get(GetArgs),
+    /// Print a line for each delivery as it arrives
+    Watch(lists::WatchArgs),
 }
 
 /// Which deliveries to list.
@@ -80,6 +82,7 @@ pub(crate) async fn run(command: DeliveryCommand, api: &Api, screen: &mut Screen
     match command {
         DeliveryCommand::List(args) => list(args, api, screen).await,
         DeliveryCommand::Get(args) => get(args, api, screen).await,
+        DeliveryCommand::Watch(args) => lists::watch(args, api, screen).await,
     }
 }
 
