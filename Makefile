@@ -25,6 +25,9 @@ test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 lint: ## format, clippy, documentation, contract, spelling
 	@bash tests/lint.sh
 
+generate: ## the code of the clients, from proto/ (committed; lint compares)
+	@bash clients/generate.sh
+
 bench: ## speed and memory, each figure beside its limit (BENCH=acks,watch for parts; QUICK=true for a short one)
 	@$(CARGO) build --release --quiet --bins -p reprise -p fake-claude -p bench
 	@$(CARGO) run --release --quiet -p bench

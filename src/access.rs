@@ -1,5 +1,7 @@
 //! Who may call: API keys, stored as hashes, and the guard before every rpc and `/metrics`.
 
+mod codes;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -14,15 +16,20 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tonic::Status;
 
+pub use codes::HandedOut;
+
 use crate::domain::{ApiKeyId, Error, Result, UnixMicros};
 use crate::rpc::http_status;
-use crate::store::{Store, api_keys};
+use crate::store::Store;
+use crate::store::api_keys::{self, NewKey};
 
 /// How long a looked-up key counts without another look: a revoked one is refused at the latest then.
 const CACHE_FOR: Duration = Duration::from_secs(5);
 /// More keys than any installation has; past it the cache starts anew, so that guesses cannot fill memory.
 const CACHE_MAX: usize = 1024;
 const PREFIX: &str = "rk_";
+/// Random bytes of a generated key or code.
+const KEY_BYTES: usize = 32;
 const CONFIGURED: &str = "configured admin";
 /// How exact the last use of a key is: a write a call would be too many.
 const LAST_USE: Duration = Duration::from_secs(60);
@@ -55,6 +62,19 @@ pub struct Principal {
     pub api_key_id: ApiKeyId,
     /// The key's name for people.
     pub display_name: String,
+    /// When the key ends; none: it does not.
+    pub expire_time: Option<UnixMicros>,
+    /// The key that it ends with, if it was made for a sign-in code.
+    pub made_by: Option<ApiKeyId>,
+}
+
+impl Principal {
+    fn still(self) -> Result<Self> {
+        match self.expire_time {
+            Some(end) if end <= UnixMicros::now() => Err(Error::KeyExpired),
+            _ => Ok(self),
+        }
+    }
 }
 
 type Digested = [u8; 32];
@@ -65,6 +85,7 @@ pub struct Access {
     store: Arc<Store>,
     config: Config,
     seen: Arc<Mutex<Seen>>,
+    tries: Arc<Mutex<codes::Tries>>,
 }
 
 /// Whose each key is, and when that was looked up.
@@ -76,9 +97,13 @@ fn digest(key: &str) -> Digested {
 
 /// A new key: a prefix that secret scanners can find, and 256 random bits.
 fn generate() -> Result<String> {
-    let mut bytes = [0_u8; 32];
+    Ok(format!("{PREFIX}{}", random_hex::<KEY_BYTES>()?))
+}
+
+fn random_hex<const BYTES: usize>() -> Result<String> {
+    let mut bytes = [0_u8; BYTES];
     getrandom::fill(&mut bytes).map_err(Error::internal)?;
-    Ok(format!("{PREFIX}{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Access {
@@ -96,12 +121,12 @@ impl Access {
             // One that was configured before ends here.
             api_keys::delete_others(&store, CONFIGURED, &digest(key)).await?;
             if api_keys::find(&store, &digest(key)).await?.is_none() {
-                api_keys::insert(&store, ApiKeyId::new(), CONFIGURED, &digest(key), &shown_prefix(key)).await?;
+                Self::add(&store, CONFIGURED, key).await?;
             }
         } else if api_keys::count(&store).await? == 0 {
             shown = Some(Self::add_admin(&store, "first admin").await?);
         }
-        Ok((Self { store, config, seen: Arc::default() }, shown))
+        Ok((Self { store, config, seen: Arc::default(), tries: Arc::default() }, shown))
     }
 
     /// Replaces every key by one new admin key: the way back in for who lost theirs.
@@ -115,14 +140,20 @@ impl Access {
 
     async fn add_admin(store: &Store, display_name: &str) -> Result<String> {
         let key = generate()?;
-        api_keys::insert(store, ApiKeyId::new(), display_name, &digest(&key), &shown_prefix(&key)).await?;
+        Self::add(store, display_name, &key).await?;
         Ok(key)
+    }
+
+    async fn add(store: &Store, display_name: &str, key: &str) -> Result<()> {
+        let (hash, prefix) = (digest(key), shown_prefix(key));
+        let (id, expire_time, made_by) = (ApiKeyId::new(), None, None);
+        api_keys::insert(store, NewKey { id, display_name, hash: &hash, prefix: &prefix, expire_time, made_by }).await
     }
 
     /// Who calls with these headers.
     ///
     /// # Errors
-    /// `KeyMissing`, `KeyInvalid`, `StoreUnavailable`.
+    /// `KeyMissing`, `KeyInvalid`, `KeyExpired`, `StoreUnavailable`.
     pub async fn principal(&self, headers: &HeaderMap) -> Result<Principal> {
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::KeyMissing)?;
         let (scheme, key) = value.split_once(' ').ok_or(Error::KeyInvalid)?;
@@ -133,7 +164,7 @@ impl Access {
         if let Some((at, found)) = self.cached(&hash)
             && at.elapsed() < CACHE_FOR
         {
-            return found.ok_or(Error::KeyInvalid);
+            return found.ok_or(Error::KeyInvalid)?.still();
         }
         // The hash is the key of an index: how long the look-up takes says nothing about the key itself.
         let found = api_keys::find(&self.store, &hash).await?;
@@ -143,9 +174,14 @@ impl Access {
         {
             tracing::warn!(%error, "the last use of API key `{}` could not be stored", key.id);
         }
-        let principal = found.map(|key| Principal { api_key_id: key.id, display_name: key.display_name });
+        let principal = found.map(|key| Principal {
+            api_key_id: key.id,
+            display_name: key.display_name,
+            expire_time: key.expire_time,
+            made_by: key.made_by,
+        });
         self.remember(hash, principal.clone());
-        principal.ok_or(Error::KeyInvalid)
+        principal.ok_or(Error::KeyInvalid)?.still()
     }
 
     fn cached(&self, hash: &Digested) -> Option<(Instant, Option<Principal>)> {
@@ -170,7 +206,9 @@ fn shown_prefix(key: &str) -> String {
 /// Before every rpc: lets known keys pass, and what is open to all.
 pub async fn guard_rpc(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let open = path == "/grpc.health.v1.Health/Check" || (access.config.reflection_open && path.starts_with("/grpc.reflection."));
+    let open = path == "/grpc.health.v1.Health/Check"
+        || path == "/reprise.v1.AccessService/RedeemSignInCode"
+        || (access.config.reflection_open && path.starts_with("/grpc.reflection."));
     if open {
         return next.run(request).await;
     }

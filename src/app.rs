@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::changes::Changes;
 use crate::config::{Config, Sandbox};
 use crate::domain::{Error, Result, RunId, UnixMicros, WorkerId};
 use crate::gateway::Gateway;
@@ -128,12 +129,24 @@ impl App {
         let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.subscribe(), worker);
         let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), remove_directories);
 
+        let changes = Changes::new(Arc::clone(&store), queue.clone(), config.server.max_watched_lists, stop.clone());
+        let lists = own(changes.clone().run());
         let public_url = server.public_url();
         let (agents_found, agents) = watch::channel(Vec::new());
         let lookout = own(look_for_agents(setup, agents_found, stop.clone()));
         let facts = facts(&config, &public_url, store.is_postgres(), agents);
         let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
-        let rooms = Rooms { store: Arc::clone(&store), queue, journal: journal.clone(), settings, intake, cipher, facts };
+        let rooms = Rooms {
+            store: Arc::clone(&store),
+            queue,
+            journal: journal.clone(),
+            changes,
+            settings,
+            intake,
+            access: access.clone(),
+            cipher,
+            facts,
+        };
         let services = Services::new(rooms);
         let router = server::router(server::Parts {
             config: config.server.clone(),
@@ -161,7 +174,7 @@ impl App {
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout],
+            workers: vec![intake_writer, upkeep, lookout, lists],
             watchdog,
             _lock: lock,
         })

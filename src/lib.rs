@@ -11,6 +11,7 @@
 pub mod access;
 pub mod agent;
 pub mod app;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod domain;

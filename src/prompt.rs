@@ -6,7 +6,7 @@
 mod fence;
 mod template;
 
-use crate::domain::{DeliveryId, Error, Event, Result, RunId};
+use crate::domain::{Action, DeliveryId, Error, Event, PromptKind, Result, RunId};
 
 /// The largest prompt that is given to an agent: Claude Code refuses more than 10 MB.
 pub const MAX_PROMPT_BYTES: usize = 8 * 1024 * 1024;
@@ -41,6 +41,18 @@ pub struct PromptInput<'a> {
     pub thread_key: Option<&'a str>,
     /// Oldest first; never empty but for prompts that were given.
     pub events: &'a [PromptEvent],
+}
+
+/// The prompt of this kind: the action's own words, or the built-in ones where it has none. `skill_body` gives the text of a skill.
+pub fn of(action: &Action, kind: PromptKind, input: &PromptInput<'_>, skill_body: impl FnOnce(&str) -> Result<String>) -> Result<String> {
+    let follows = kind == PromptKind::FollowUp;
+    match action {
+        Action::Prompt { follow_up_template: Some(template), .. } if follows => render(template, input),
+        Action::Prompt { template, .. } if !follows => render(template, input),
+        Action::Skill { name, follow_up_arguments: Some(arguments), .. } if follows => skill(&skill_body(name)?, arguments, input),
+        Action::Skill { name, arguments, .. } if !follows => skill(&skill_body(name)?, arguments, input),
+        Action::Prompt { .. } | Action::Skill { .. } => follow_up(input),
+    }
 }
 
 /// Checks a template when it is saved. `field` names it in the error. Errors: `TemplateInvalid`.

@@ -1,6 +1,9 @@
-//! One listener for everything: gRPC, gRPC-web with CORS, webhooks, health, reflection and metrics, plain or over TLS.
+//! One listener for everything: gRPC, gRPC-web with CORS, webhooks, health, reflection, metrics and the dashboard, plain or
+//! over TLS.
 
 mod connection;
+mod dashboard;
+mod origin;
 mod routes;
 
 use std::net::SocketAddr;
@@ -29,6 +32,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Connections at once; further ones wait to be accepted.
     pub max_connections: usize,
+    /// Lists that may be watched at once (WatchRuns, WatchDeliveries); further ones are refused.
+    pub max_watched_lists: usize,
     /// How long open requests and live runs may take to end when the server stops, in seconds.
     pub drain_timeout_seconds: u64,
     /// PEM files; absent: plain HTTP.

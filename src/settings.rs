@@ -41,17 +41,8 @@ impl SettingsCache {
         change: impl FnOnce(Settings) -> Result<Settings> + Send,
     ) -> Result<Arc<Settings>> {
         let _one_at_a_time = self.changing.lock().await;
-        self.reload().await?;
-        let present = self.get();
+        let (present, wanted) = self.wanted(etag, change).await?;
         let mismatch = || Error::EtagMismatch { etag: present.version.to_string() };
-        if etag.is_some_and(|etag| etag != present.version) {
-            return Err(mismatch());
-        }
-        let wanted = change((*present).clone())?;
-        let problems = wanted.problems();
-        if !problems.is_empty() {
-            return Err(Error::FieldInvalid(problems));
-        }
         let wanted = Settings { version: present.version + 1, update_time: UnixMicros::now(), updated_by: by.to_owned(), ..wanted };
         if !self.store.replace_settings(present.version, &wanted).await? {
             self.reload().await?;
@@ -60,6 +51,27 @@ impl SettingsCache {
         let wanted = Arc::new(wanted);
         self.current.send_replace(wanted.clone());
         Ok(wanted)
+    }
+
+    /// What [`Self::update`] would make of the settings; nothing is written.
+    pub async fn check(&self, etag: Option<i64>, change: impl FnOnce(Settings) -> Result<Settings> + Send) -> Result<Arc<Settings>> {
+        self.wanted(etag, change).await.map(|(_, wanted)| Arc::new(wanted))
+    }
+
+    /// The settings as they are and as they are to be.
+    async fn wanted(
+        &self,
+        etag: Option<i64>,
+        change: impl FnOnce(Settings) -> Result<Settings> + Send,
+    ) -> Result<(Arc<Settings>, Settings)> {
+        self.reload().await?;
+        let present = self.get();
+        if etag.is_some_and(|etag| etag != present.version) {
+            return Err(Error::EtagMismatch { etag: present.version.to_string() });
+        }
+        let wanted = change((*present).clone())?;
+        let problems = wanted.problems();
+        if problems.is_empty() { Ok((present, wanted)) } else { Err(Error::FieldInvalid(problems)) }
     }
 
     /// Reads the settings again: another server on the same database may have changed them.

@@ -41,6 +41,32 @@ else
     skip "tsc, biome" "npm is not installed"
 fi
 
+step "generated code is current"
+generated=(clients/python/src/reprise/v1 clients/go/reprise/v1 clients/typescript/src/gen)
+for language in python go typescript; do
+    code=0
+    bash clients/generate.sh "$language" || code=$?
+    # What is missing has been named.
+    [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || failed=1
+done
+if ! git diff --exit-code --stat -- "${generated[@]}" || [ -n "$(git ls-files --others --exclude-standard -- "${generated[@]}")" ]; then
+    echo "the code of the clients is not that of proto/: run make generate and commit"
+    failed=1
+fi
+
+step "clients (mypy, go vet, gofmt)"
+if [ -x .tools/python/bin/mypy ]; then
+    (cd clients/python && ../../.tools/python/bin/mypy src/reprise) || failed=1
+else
+    skip "mypy" "python3 with venv is not installed"
+fi
+if command -v go >/dev/null; then
+    (cd clients/go && go vet ./...) || failed=1
+    [ -z "$(gofmt -l clients/go/reprise/*.go tests/clients/go | tee /dev/stderr)" ] || failed=1
+else
+    skip "go vet, gofmt" "Go is not installed"
+fi
+
 step "spelling (typos)"
 if command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1; then
     [ -x .tools/typos/bin/typos ] || { python3 -m venv .tools/typos && .tools/typos/bin/pip install --quiet typos==1.52.0; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every test: Rust on SQLite, the same on PostgreSQL, the real Claude Code against the offline model, grpcurl, the demo.
+# Every test: Rust on SQLite, the same on PostgreSQL, the real Claude Code against the offline model, the clients, grpcurl,
+# the demo.
 # What a test needs is fetched into .tools at an exact version; servers are started on loopback and ended here.
 # What cannot be had is named at the end; under CI=true that is a failure.
 set -euo pipefail
@@ -56,6 +57,13 @@ if command -v npm >/dev/null; then
 else
     skipped+=("TypeScript client and dashboard: npm is not installed")
 fi
+
+step "clients"
+code=0
+bash tests/clients/run.sh >.tools/clients.log 2>&1 || code=$?
+{ grep -vE '^SKIPPED ' .tools/clients.log || true; } | tail -n 40
+while read -r line; do skipped+=("${line#SKIPPED }"); done < <(grep '^SKIPPED ' .tools/clients.log || true)
+[ "$code" -eq 0 ] || [ "$code" -eq 3 ] || { cat .tools/clients.log; exit 1; }
 
 step "demo"
 if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then

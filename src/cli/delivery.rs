@@ -7,12 +7,16 @@ use super::connection::Api;
 use super::failure::{Exit, Failure};
 use super::id;
 use super::plain::plain;
+use super::run::session_mode;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
+use super::trigger::bytes_of;
+use super::trigger::explain::explain;
+use super::watch::{WatchOptions, exit_of, watch};
 use super::words::{ago, choice, named_id, parse_moment, short_id, size, span, time, wire_span, word};
 use crate::proto::v1::{
     Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryReason, DeliveryView, EventActor, GetDeliveryRequest, GetDeliveryResponse,
-    ListDeliveriesRequest,
+    ListDeliveriesRequest, ReplayDeliveryRequest,
 };
 
 /// The commands about deliveries.
@@ -22,6 +26,8 @@ pub enum DeliveryCommand {
     List(ListArgs),
     /// Show a delivery
     Get(GetArgs),
+    /// Take a delivery through the rules of now, as a new one
+    Replay(Box<ReplayArgs>),
 }
 
 /// Which deliveries to list.
@@ -39,7 +45,7 @@ pub struct ListArgs {
     /// Only this outcome: queued, coalesced, duplicate, filtered, self-authored, dropped, rejected, handshake.
     #[arg(long, value_parser = |text: &str| choice::<DeliveryOutcome>(text, "DELIVERY_OUTCOME_", DeliveryOutcome::as_str_name))]
     outcome: Vec<DeliveryOutcome>,
-    /// Only what came in this way: webhook, gateway, manual.
+    /// Only what came in this way: webhook, gateway, manual, replay.
     #[arg(long, value_parser = |text: &str| choice::<DeliveryOrigin>(text, "DELIVERY_ORIGIN_", DeliveryOrigin::as_str_name))]
     origin: Vec<DeliveryOrigin>,
     /// Only this kind of event, for example issue_comment.
@@ -75,11 +81,76 @@ pub struct GetArgs {
     body: bool,
 }
 
+/// Which delivery to replay, and how.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Id, or its last characters.
+    delivery: String,
+    /// A file with another body; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    body_file: Option<std::path::PathBuf>,
+    /// Begin a new conversation for the thread.
+    #[arg(long, conflicts_with = "resume")]
+    fresh: bool,
+    /// Continue the thread's conversation, or fail.
+    #[arg(long = "continue")]
+    resume: bool,
+    /// Continue a copy of the thread's conversation, in a session of its own.
+    #[arg(long, conflicts_with_all = ["fresh", "resume"])]
+    fork: bool,
+    /// Session the run uses, for example a fork, in place of the thread's.
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+    /// What the agent is told, in place of the trigger's prompt.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Say what each rule finds and what would happen; nothing is run.
+    #[arg(long, conflicts_with = "watch")]
+    explain: bool,
+    /// Watch the run until it has ended.
+    #[arg(long)]
+    watch: bool,
+}
+
 /// Carries out a command about deliveries.
 pub(crate) async fn run(command: DeliveryCommand, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
     match command {
         DeliveryCommand::List(args) => list(args, api, screen).await,
         DeliveryCommand::Get(args) => get(args, api, screen).await,
+        DeliveryCommand::Replay(args) => replay(*args, api, screen).await,
+    }
+}
+
+async fn replay(args: ReplayArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let session_id = match &args.session {
+        Some(session) => id::session(api, session).await?,
+        None => String::new(),
+    };
+    let request = ReplayDeliveryRequest {
+        delivery_id: id::delivery(api, &args.delivery).await?,
+        edited_body: args.body_file.as_deref().map(bytes_of).transpose()?.map(Into::into),
+        session_mode: session_mode(args.fresh, args.resume, args.fork).into(),
+        prompt: args.prompt,
+        session_id,
+        validate_only: args.explain,
+        request_id: String::new(),
+    };
+    let answer = api.triggers().replay_delivery(request).await?.into_inner();
+    if let Some(explanation) = answer.explanation.as_ref().filter(|_| !screen.is_json()) {
+        explain(explanation, screen)?;
+        return Ok(Exit::Success);
+    }
+    let run_id = answer.run.as_ref().map(|run| run.id.clone());
+    if args.watch && screen.is_json() {
+        screen.stream_line(&answer)?;
+    } else if !screen.document(&answer)? {
+        let replay = answer.delivery.unwrap_or_default();
+        let arrow = run_id.as_ref().map_or_else(|| format!("no run: {}", plain(&replay.message)), |run| format!("run {run}"));
+        screen.line(format!("delivery {} replays {} {} → {arrow}", replay.id, replay.replay_of_delivery_id, outcome(&replay)))?;
+    }
+    match run_id {
+        Some(run_id) if args.watch => Ok(exit_of(&watch(api, &run_id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success)),
+        _ => Ok(Exit::Success),
     }
 }
 

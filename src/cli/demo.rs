@@ -116,7 +116,7 @@ fn heading(screen: &mut Screen, text: &str) -> Result<(), Failure> {
 
 /// Makes the trigger anew, so that the thread's first webhook has nothing to continue.
 async fn trigger<'a>(args: &DemoArgs, api: &'a Api, screen: &mut Screen) -> Result<Demo<'a>, Failure> {
-    let old = DeleteTriggerRequest { trigger_id: args.trigger.clone(), etag: String::new(), force: true };
+    let old = DeleteTriggerRequest { trigger_id: args.trigger.clone(), force: true, ..DeleteTriggerRequest::default() };
     match api.triggers().delete_trigger(old).await {
         Err(status) if status.code() != tonic::Code::NotFound => return Err(status.into()),
         _ => {}

@@ -14,7 +14,8 @@ use super::words::{ago, between, choice, cost, count, dotted, labelled, money, p
 use super::{id, log};
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::{
-    Attempt, CancelRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run, RunState, SessionMode,
+    Attempt, CancelMode, CancelRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run, RunState,
+    SessionMode,
 };
 
 /// The commands about runs.
@@ -36,6 +37,9 @@ pub enum RunCommand {
         /// Why, for the journal.
         #[arg(long, default_value = "")]
         reason: String,
+        /// Let the tool call that is running answer first; cancelling again without this ends it at once.
+        #[arg(long)]
+        after_step: bool,
     },
     /// Run the exact prompt of a finished run again
     Retry(RetryArgs),
@@ -62,7 +66,7 @@ pub struct ListArgs {
     /// Only runs that failed for this reason, for example model-overloaded.
     #[arg(long, value_parser = |text: &str| choice::<FailureReason>(text, "FAILURE_REASON_", FailureReason::as_str_name))]
     failure: Vec<FailureReason>,
-    /// Only runs that got their memory this way: fresh, continued, restored, recovered, renewed.
+    /// Only runs that got their memory this way: fresh, continued, restored, recovered, renewed, forked.
     #[arg(long, value_parser = |text: &str| choice::<Lineage>(text, "LINEAGE_", Lineage::as_str_name))]
     memory: Vec<Lineage>,
     /// Only runs made since then: a time, or how long ago (`2h`).
@@ -113,6 +117,9 @@ pub struct RetryArgs {
     /// In the thread's conversation, after the failed turn.
     #[arg(long = "continue")]
     resume: bool,
+    /// In a copy of the conversation as it was before the run.
+    #[arg(long, conflicts_with_all = ["fresh", "resume"])]
+    fork: bool,
     /// Watch the new run.
     #[arg(long)]
     watch: bool,
@@ -132,9 +139,10 @@ pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> 
             let run = watch(api, &run_id, WatchOptions { position, raw: args.raw, indent: "" }, screen).await?;
             Ok(exit_of(&run).unwrap_or(Exit::Success))
         }
-        RunCommand::Cancel { run, reason } => {
+        RunCommand::Cancel { run, reason, after_step } => {
+            let mode = if after_step { CancelMode::AfterStep } else { CancelMode::Now }.into();
             let run_id = id::run(api, &run).await?;
-            let answer = api.runs().cancel_run(CancelRunRequest { run_id, reason }).await?.into_inner();
+            let answer = api.runs().cancel_run(CancelRunRequest { run_id, reason, mode }).await?.into_inner();
             if !screen.document(&answer)? {
                 let run = answer.run.unwrap_or_default();
                 screen.line(format!("run {} {}", run.id, log::state(run.state()).0))?;
@@ -270,7 +278,7 @@ fn failure(run: &Run) -> String {
 }
 
 async fn retry(args: RetryArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_mode = session_mode(args.fresh, args.resume).into();
+    let session_mode = session_mode(args.fresh, args.resume, args.fork).into();
     let request = RetryRunRequest { run_id: id::run(api, &args.run).await?, session_mode, request_id: String::new() };
     let answer = api.runs().retry_run(request).await?.into_inner();
     let run = answer.run.clone().unwrap_or_default();
@@ -284,10 +292,11 @@ async fn retry(args: RetryArgs, api: &Api, screen: &mut Screen) -> Result<Exit, 
 }
 
 /// Which conversation a run by hand uses.
-pub(crate) fn session_mode(fresh: bool, resume: bool) -> SessionMode {
-    match (fresh, resume) {
-        (true, _) => SessionMode::Fresh,
-        (_, true) => SessionMode::Resume,
+pub(crate) fn session_mode(fresh: bool, resume: bool, fork: bool) -> SessionMode {
+    match (fresh, resume, fork) {
+        (true, ..) => SessionMode::Fresh,
+        (_, true, _) => SessionMode::Resume,
+        (.., true) => SessionMode::Fork,
         _ => SessionMode::Unspecified,
     }
 }

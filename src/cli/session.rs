@@ -18,8 +18,9 @@ use super::watch::{WatchOptions, exit_of, watch};
 use super::words::{ago, choice, cost, count, dotted, labelled, parse_span, plural, share, short_id, size, time, to_wire, word};
 use crate::proto::v1::export_session_response::Part;
 use crate::proto::v1::{
-    CleanUpStaleSessionsRequest, CleanUpStaleSessionsResponse, CompactSessionRequest, ExportSessionRequest, GetSessionRequest,
-    GetSessionStorageRequest, ListSessionsRequest, ResetSessionRequest, Session, SessionManifest, SessionOrder, SessionState,
+    CleanUpStaleSessionsRequest, CleanUpStaleSessionsResponse, CompactSessionRequest, ExportSessionRequest, ForkSessionRequest,
+    GetSessionRequest, GetSessionStorageRequest, ListSessionsRequest, ResetSessionRequest, Session, SessionManifest, SessionOrder,
+    SessionState,
 };
 
 /// The commands about sessions.
@@ -41,6 +42,17 @@ pub enum SessionCommand {
     },
     /// End the conversation: the next event begins a new one
     Reset(ResetArgs),
+    /// Copy the conversation into a new session, which only fires by hand reach
+    Fork {
+        /// Id, or its last characters.
+        session: String,
+        /// Run after whose turn the copy ends. Default: the last one.
+        #[arg(long, value_name = "RUN")]
+        after: Option<String>,
+        /// Name of the copy, for people.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
     /// Compact the conversation
     Compact {
         /// Id, or its last characters.
@@ -142,6 +154,7 @@ pub(crate) async fn run(command: SessionCommand, api: &Api, screen: &mut Screen)
             }
         }
         SessionCommand::Reset(args) => reset(args, api, screen).await?,
+        SessionCommand::Fork { session, after, name } => fork(&session, after.as_deref(), name, api, screen).await?,
         SessionCommand::Compact { session, watch } => return compact(&session, watch, api, screen).await,
         SessionCommand::Export(args) => export(args, api, screen).await?,
         SessionCommand::CleanUp { older_than, trigger } => clean_up(older_than, trigger, api, screen).await?,
@@ -318,8 +331,29 @@ async fn download(
     Err(Failure::Other(format!("the export broke off after {}", size(length))))
 }
 
+async fn fork(session: &str, after: Option<&str>, display_name: String, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
+    let session_id = id::session(api, session).await?;
+    let after_run_id = match after {
+        Some(run) => id::run(api, run).await?,
+        None => String::new(),
+    };
+    let request = ForkSessionRequest { session_id, after_run_id, display_name, request_id: String::new() };
+    let answer = api.sessions().fork_session(request).await?.into_inner();
+    if screen.document(&answer)? {
+        return Ok(());
+    }
+    let copy = answer.session.unwrap_or_default();
+    screen.line(format!(
+        "session {} is a copy of {} with {}",
+        copy.id,
+        copy.forked_from_session_id,
+        plural(copy.turn_count.into(), "turn")
+    ))?;
+    screen.line(format!("  go on in it: reprise trigger fire {} --session {} --prompt …", copy.trigger_slug, copy.id))
+}
+
 async fn clean_up(older_than: Option<Duration>, trigger: String, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
-    let request = CleanUpStaleSessionsRequest { older_than: older_than.map(to_wire), trigger_id: trigger };
+    let request = CleanUpStaleSessionsRequest { older_than: older_than.map(to_wire), trigger_id: trigger, validate_only: false };
     let mut sum = CleanUpStaleSessionsResponse::default();
     loop {
         let part = api.sessions().clean_up_stale_sessions(request.clone()).await?.into_inner();

@@ -141,7 +141,11 @@ fn request(changes: &[String], etag: &str) -> Result<UpdateSettingsRequest, Fail
     }
     let mut settings: Settings = json::parse(&settings)?;
     etag.clone_into(&mut settings.etag);
-    Ok(UpdateSettingsRequest { settings: Some(settings), update_mask: clears.then_some(prost_types::FieldMask { paths }) })
+    Ok(UpdateSettingsRequest {
+        settings: Some(settings),
+        update_mask: clears.then_some(prost_types::FieldMask { paths }),
+        validate_only: false,
+    })
 }
 
 /// The field at a dotted path.

@@ -25,6 +25,12 @@ pub struct CustodyFile {
 }
 
 impl Manifest {
+    /// The transcript itself: the file that is in no folder.
+    #[must_use]
+    pub fn main(&self) -> Option<&CustodyFile> {
+        self.files.iter().find(|file| !file.path.contains('/'))
+    }
+
     /// The size of all files together.
     #[must_use]
     pub fn bytes(&self) -> i64 {

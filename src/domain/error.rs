@@ -28,6 +28,8 @@ pub enum Code {
     ResourceExhausted,
     /// The caller is not known.
     Unauthenticated,
+    /// The caller may not.
+    PermissionDenied,
     /// The server cannot now.
     Unavailable,
     /// A fault of ours.
@@ -109,6 +111,9 @@ pub enum Error {
     /// The transcript is not in custody.
     #[error("the transcript of this conversation is not kept any more")]
     TranscriptGone,
+    /// The body of a delivery is not in the store.
+    #[error("the body of this delivery is not kept")]
+    BodyNotKept,
     /// The run is not finished.
     #[error("the run is {status}; wait for its end or cancel it first")]
     RunNotFinished { status: RunStatus },
@@ -130,6 +135,21 @@ pub enum Error {
     /// The key is not known.
     #[error("the API key is not known")]
     KeyInvalid,
+    /// The key's time is over.
+    #[error("the API key has ended; sign in again")]
+    KeyExpired,
+    /// The sign-in code cannot be redeemed.
+    #[error("the sign-in code is unknown, used already or too old; make a new one with `reprise dashboard`")]
+    CodeInvalid,
+    /// Too many calls of an rpc that is open to all.
+    #[error("too many calls; try again in a moment")]
+    RateLimited,
+    /// As many lists are watched as may be.
+    #[error("as many lists are watched as this server serves at once ({limit}); close some, or try again later")]
+    TooManyStreams { limit: usize },
+    /// A page of another origin called.
+    #[error("pages of origin `{origin}` may not call this server; `server.cors_origins` lists those that may")]
+    OriginRefused { origin: String },
     /// The server is stopping.
     #[error("the server is stopping; try again in a moment")]
     Draining,
@@ -176,11 +196,15 @@ impl Error {
             | Self::SessionEmpty
             | Self::SessionModeImpossible { .. }
             | Self::TranscriptGone
+            | Self::BodyNotKept
             | Self::RunNotFinished { .. }
             | Self::PromptNotKept => Code::FailedPrecondition,
             Self::SequenceBeyondEnd { .. } => Code::OutOfRange,
-            Self::QueueFull { .. } | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
-            Self::KeyMissing | Self::KeyInvalid => Code::Unauthenticated,
+            Self::QueueFull { .. } | Self::MessageTooLarge { .. } | Self::RateLimited | Self::TooManyStreams { .. } => {
+                Code::ResourceExhausted
+            }
+            Self::KeyMissing | Self::KeyInvalid | Self::KeyExpired | Self::CodeInvalid => Code::Unauthenticated,
+            Self::OriginRefused { .. } => Code::PermissionDenied,
             Self::Draining | Self::StoreUnavailable(_) => Code::Unavailable,
             Self::Fenced | Self::Internal(_) => Code::Internal,
         }
@@ -207,6 +231,7 @@ impl Error {
             Self::SessionEmpty => "SESSION_EMPTY",
             Self::SessionModeImpossible { .. } => "SESSION_MODE_IMPOSSIBLE",
             Self::TranscriptGone => "TRANSCRIPT_GONE",
+            Self::BodyNotKept => "BODY_NOT_KEPT",
             Self::RunNotFinished { .. } => "RUN_NOT_FINISHED",
             Self::PromptNotKept => "PROMPT_NOT_KEPT",
             Self::SequenceBeyondEnd { .. } => "SEQUENCE_BEYOND_END",
@@ -214,6 +239,11 @@ impl Error {
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::KeyMissing => "KEY_MISSING",
             Self::KeyInvalid => "KEY_INVALID",
+            Self::KeyExpired => "KEY_EXPIRED",
+            Self::CodeInvalid => "CODE_INVALID",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::OriginRefused { .. } => "ORIGIN_REFUSED",
             Self::Draining => "DRAINING",
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             Self::Fenced | Self::Internal(_) => "INTERNAL_ERROR",
@@ -245,6 +275,8 @@ impl Error {
             Self::RunNotFinished { status } => vec![("state", status.to_string())],
             Self::SequenceBeyondEnd { last_sequence, .. } => vec![("last_sequence", last_sequence.to_string())],
             Self::QueueFull { scope, limit } => vec![("scope", (*scope).to_owned()), ("limit", limit.to_string())],
+            Self::TooManyStreams { limit } => vec![("limit", limit.to_string())],
+            Self::OriginRefused { origin } => vec![("origin", origin.clone())],
             Self::MessageTooLarge { limit_bytes } => vec![("limit_bytes", limit_bytes.to_string())],
             _ => Vec::new(),
         }
@@ -256,6 +288,7 @@ impl Error {
         match self {
             Self::QueueFull { .. } => Some(Duration::from_secs(30)),
             Self::Draining | Self::StoreUnavailable(_) => Some(Duration::from_secs(5)),
+            Self::RateLimited | Self::TooManyStreams { .. } => Some(Duration::from_secs(10)),
             _ => None,
         }
     }

@@ -40,6 +40,8 @@ text_enum! {
         Changed = "changed",
         /// The one before could not be found, here or in custody.
         Lost = "lost",
+        /// It is a copy of another session's.
+        Fork = "fork",
     }
 }
 
@@ -96,12 +98,26 @@ pub struct Session {
     pub transcript_bytes: i64,
     /// Tokens of context of the last turn.
     pub context_tokens: i64,
+    /// The session that this one is a copy of.
+    pub forked_from: Option<SessionId>,
+    /// The run after which it was copied.
+    pub forked_run_id: Option<RunId>,
+    /// For people; only copies have one.
+    pub display_name: String,
     /// When the thread was first seen.
     pub create_time: UnixMicros,
     /// When its last run began or ended.
     pub last_use_time: UnixMicros,
     /// Earlier conversations and this one, oldest first; empty in lists.
     pub conversations: Vec<Conversation>,
+}
+
+impl Session {
+    /// Whether this is a copy that no run but this one (if any) has used: its run then got its memory from the copy.
+    #[must_use]
+    pub fn is_unused_copy(&self, run: Option<RunId>) -> bool {
+        self.origin == SessionOrigin::Fork && self.last_run_id.is_none_or(|last| Some(last) == run)
+    }
 }
 
 /// One conversation of a thread.
@@ -119,6 +135,8 @@ pub struct Conversation {
     pub start_time: UnixMicros,
     /// How many turns it had.
     pub turn_count: i32,
+    /// The session whose conversation it is a copy of.
+    pub from_session_id: Option<SessionId>,
 }
 
 text_enum! {

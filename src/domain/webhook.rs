@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::text_enum::text_enum;
-use super::{DeliveryId, RunId, SessionId, TriggerId, UnixMicros};
+use super::{DeliveryId, Mark, RunId, SessionId, TriggerId, UnixMicros};
 
 text_enum! {
     /// Which provider sends.
@@ -32,6 +32,8 @@ text_enum! {
         Gateway = "gateway",
         /// Fired by hand.
         Manual = "manual",
+        /// A stored one, taken through the rules again.
+        Replay = "replay",
     }
 }
 
@@ -191,6 +193,10 @@ pub struct Delivery {
     pub run_id: Option<RunId>,
     /// For a duplicate: the first.
     pub duplicate_of: Option<DeliveryId>,
+    /// For a replay: the delivery that it repeats.
+    pub replay_of: Option<DeliveryId>,
+    /// Its latest replays, newest first, at most 20.
+    pub replayed_by: Vec<DeliveryId>,
     /// When its last byte was read.
     pub receive_time: UnixMicros,
     /// From there to the committed answer.
@@ -208,6 +214,8 @@ pub struct DeliveryPayload {
     pub headers: Vec<Header>,
     /// Raw; empty when it was not kept.
     pub body: Vec<u8>,
+    /// What the rules found when it arrived; empty: not kept.
+    pub walk: Vec<Mark>,
 }
 
 /// Which deliveries a list holds. Fields combine with AND, repeated values with OR.

@@ -10,10 +10,12 @@ use super::expression::Scope;
 use super::hook::Hook;
 use super::rules::{Asked, Rules, stop};
 use super::source::{self, Raw, Reading, Refusal};
-use super::{Fire, Inbound, Intake};
+use super::tell;
+use super::walk::Walk;
+use super::{Fire, Inbound, Intake, Replay};
 use crate::domain::{
     DeliveryId, DeliveryOrigin, DeliveryOutcome, DeliveryReason, Error, Event, Header, Requester, RequesterKind, Result, SecretId,
-    SessionMode, Source, Trigger, UnixMicros,
+    SessionMode, Source, Stage, Trigger, UnixMicros, Verdict,
 };
 use crate::queue::{DedupeKey, Disposition, NewDelivery};
 
@@ -39,8 +41,9 @@ pub(super) enum Examined {
 /// much work is done then, so that the time of the answer tells nothing.
 pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
     let raw = Raw { headers: &inbound.headers, body: &inbound.body, now: inbound.receive_time };
+    let mut walk = Walk::begin();
     let looked = match hook {
-        Some(hook) => look(hook, &raw).map(|seen| (hook, seen)),
+        Some(hook) => look(hook, &raw, &mut walk).map(|seen| (hook, seen)),
         None => {
             source::pretend(&raw);
             Err(Refusal::unknown_hook())
@@ -52,12 +55,20 @@ pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
     };
     let author = &reading.event.actor;
     let requested_by = Requester { kind: RequesterKind::Sender, id: author.id.clone(), display_name: author.login.clone() };
-    let asked =
-        Asked { by_hand: false, skip_filter: false, thread_key: None, session_mode: SessionMode::Default, prompt: None, requested_by };
-    Examined::Judged(Box::new(judged(&hook.trigger, &hook.rules, inbound, reading, &payload, asked)), secret)
+    let asked = Asked {
+        by_hand: false,
+        even_disabled: false,
+        skip_filter: false,
+        thread_key: None,
+        session: None,
+        session_mode: SessionMode::Default,
+        prompt: None,
+        requested_by,
+    };
+    Examined::Judged(Box::new(judged(&hook.trigger, &hook.rules, inbound, reading, &payload, asked, walk)), secret)
 }
 
-fn look(hook: &Hook, raw: &Raw<'_>) -> Result<(SecretId, Reading, Json), Refusal> {
+fn look(hook: &Hook, raw: &Raw<'_>, walk: &mut Walk) -> Result<(SecretId, Reading, Json), Refusal> {
     let trigger = &hook.trigger;
     let limit = Intake::body_limit(trigger.source);
     if raw.body.len() > limit {
@@ -65,8 +76,10 @@ fn look(hook: &Hook, raw: &Raw<'_>) -> Result<(SecretId, Reading, Json), Refusal
     }
     let (ids, secrets): (Vec<_>, Vec<_>) = hook.secrets(raw.now).into_iter().unzip();
     let fitting = source::verify(trigger.source, trigger.spec.hmac.as_ref(), raw, &secrets)?;
+    walk.note(Stage::Verify, Verdict::Pass);
     let payload = source::parse(trigger.source, raw)?;
     let reading = source::read(trigger.source, trigger.spec.hmac.as_ref(), raw, &payload)?;
+    note_parsed(&reading, walk);
     Ok((ids[fitting], reading, payload))
 }
 
@@ -75,8 +88,14 @@ pub(super) fn too_large(limit: usize) -> Refusal {
     Refusal::new(DeliveryReason::BodyTooLarge, format!("the body is larger than {limit} bytes"))
 }
 
-/// A firing by hand, ready to be stored. Errors: `FieldInvalid`.
-pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<NewDelivery> {
+fn note_parsed(reading: &Reading, walk: &mut Walk) {
+    walk.note(Stage::Parse, if reading.hello { Verdict::Stop } else { Verdict::Pass });
+}
+
+/// A firing by hand, ready to be stored, and its payload. Errors: `FieldInvalid`.
+pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<(NewDelivery, Json)> {
+    let mut walk = Walk::begin();
+    walk.note(Stage::Verify, Verdict::Skipped);
     let body = if fire.body.is_empty() { bytes::Bytes::from_static(b"{}") } else { fire.body };
     let limit = Intake::body_limit(trigger.source);
     if body.len() > limit {
@@ -87,6 +106,7 @@ pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<NewD
     let raw = Raw { headers: &fire.headers, body: &body, now };
     let reading =
         Reading { delivery_id: String::new(), ..source::read_by_hand(trigger.source, trigger.spec.hmac.as_ref(), &raw, &payload) };
+    note_parsed(&reading, &mut walk);
     let inbound = Inbound {
         slug: trigger.slug.clone(),
         token: None,
@@ -98,23 +118,89 @@ pub(super) fn fired(trigger: &Trigger, rules: &Rules, fire: Fire) -> Result<NewD
     };
     let asked = Asked {
         by_hand: true,
+        even_disabled: true,
         skip_filter: fire.skip_filter,
         thread_key: fire.thread_key,
+        session: fire.session,
         session_mode: fire.session_mode,
         prompt: fire.prompt,
         requested_by: fire.requested_by,
     };
-    Ok(judged(trigger, rules, inbound, reading, &payload, asked))
+    let delivery = judged(trigger, rules, inbound, reading, &payload, asked, walk);
+    Ok((NewDelivery { id: fire.id, ..delivery }, payload))
 }
 
-fn judged(trigger: &Trigger, rules: &Rules, inbound: Inbound, reading: Reading, payload: &Json, asked: Asked) -> NewDelivery {
+/// A stored delivery, taken through the rules of now, and its payload. The verdict on its signature stands. Errors:
+/// `FieldInvalid` for a body that is edited and no JSON object, `BodyNotKept` for a stored one that cannot be read.
+pub(super) fn replayed(trigger: &Trigger, rules: &Rules, replay: Replay) -> Result<(NewDelivery, Json)> {
+    let Replay { id, delivery: then, headers, body, edited, .. } = replay;
+    let mut walk = Walk::begin();
+    let now = UnixMicros::now();
+    let raw = Raw { headers: &headers, body: &body, now };
+    let payload = match (edited, source::parse(trigger.source, &raw)) {
+        (true, _) => source::object(&body).map_err(|refusal| Error::field("edited_body", refusal.message))?,
+        (false, Ok(payload)) => payload,
+        // One that was fired by hand may have come without its media type.
+        (false, Err(_)) => source::object(&body).map_err(|_| Error::BodyNotKept)?,
+    };
+    let reading = source::read_by_hand(trigger.source, trigger.spec.hmac.as_ref(), &raw, &payload);
+    let refused = (then.outcome == DeliveryOutcome::Rejected).then_some(then.reason).flatten();
+    let refused = refused.filter(|reason| tell::stage_of(*reason) == Stage::Verify);
+    // Whoever fired it by hand was not asked who caused it, and is not now.
+    let by_hand = then.origin == DeliveryOrigin::Manual;
+    walk.note(
+        Stage::Verify,
+        match refused {
+            Some(_) => Verdict::Stop,
+            None if by_hand => Verdict::Skipped,
+            None => Verdict::Pass,
+        },
+    );
+    note_parsed(&reading, &mut walk);
+    let inbound = Inbound {
+        slug: trigger.slug.clone(),
+        token: None,
+        headers,
+        body,
+        remote_address: String::new(),
+        origin: DeliveryOrigin::Replay,
+        receive_time: now,
+    };
+    let asked = Asked {
+        by_hand,
+        even_disabled: false,
+        skip_filter: false,
+        thread_key: None,
+        session: replay.session,
+        session_mode: replay.session_mode,
+        prompt: replay.prompt,
+        requested_by: replay.requested_by,
+    };
+    let mut delivery = judged(trigger, rules, inbound, reading, &payload, asked, walk);
+    (delivery.id, delivery.replay_of) = (id, Some(then.id));
+    if let Some(reason) = refused {
+        delivery.disposition = Disposition::Stop { outcome: DeliveryOutcome::Rejected, reason, message: then.message };
+    }
+    Ok((delivery, payload))
+}
+
+fn judged(
+    trigger: &Trigger,
+    rules: &Rules,
+    inbound: Inbound,
+    reading: Reading,
+    payload: &Json,
+    asked: Asked,
+    mut walk: Walk,
+) -> NewDelivery {
     // A person who fires the same thing twice wants it twice; a hello is worth nothing anyway.
-    let dedupe = (!asked.by_hand && !reading.hello).then(|| dedupe_key(&reading.delivery_id, &inbound.body));
+    let once = !asked.by_hand && inbound.origin != DeliveryOrigin::Replay;
+    let dedupe = (once && !reading.hello).then(|| dedupe_key(&reading.delivery_id, &inbound.body));
     let (thread_key, disposition) = if reading.hello && !asked.skip_filter {
         let said = stop(DeliveryOutcome::Handshake, DeliveryReason::EventNeverRuns, "the sender only says hello");
         (reading.event.thread_key.clone(), said)
     } else {
-        let judgement = rules.judge(trigger, Scope { event: &reading.event, payload, headers: &inbound.headers }, asked);
+        let judgement = rules.judge(trigger, Scope { event: &reading.event, payload, headers: &inbound.headers }, asked, &mut walk);
         (judgement.thread_key, judgement.disposition)
     };
     NewDelivery {
@@ -132,6 +218,8 @@ fn judged(trigger: &Trigger, rules: &Rules, inbound: Inbound, reading: Reading, 
         body_bytes: i64::try_from(inbound.body.len()).unwrap_or(i64::MAX),
         receive_time: inbound.receive_time,
         disposition,
+        walk: walk.into_marks(),
+        replay_of: None,
     }
 }
 
@@ -153,6 +241,8 @@ pub(super) fn refused(trigger: Option<&Trigger>, inbound: Inbound, refusal: &Ref
         body_bytes: i64::try_from(inbound.body.len()).unwrap_or(i64::MAX),
         receive_time: inbound.receive_time,
         disposition: Disposition::Stop { outcome: DeliveryOutcome::Rejected, reason: refusal.reason, message: refusal.message.clone() },
+        walk: Vec::new(),
+        replay_of: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure until its last step. The HTTP route and the gateway rpc are two thin faces of [`Intake::take`].
 
+mod by_hand;
 mod examine;
 mod expression;
 mod hook;
@@ -9,17 +10,20 @@ mod refusals;
 mod reply;
 mod rules;
 mod source;
+mod tell;
+mod walk;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+pub use by_hand::{ByHand, Draft, Explained, Fire, Judged, Replay};
 pub use expression::{MAX_SOURCE as MAX_EXPRESSION_BYTES, VARIABLES};
 pub use source::{Sample, SourceInfo, sources};
 
 use crate::domain::{
-    DeliveryOrigin, DeliveryOutcome, DeliveryReason, Error, Header, Result, SecretId, Source, Trigger, TriggerId, TriggerSpec, UnixMicros,
+    DeliveryOrigin, DeliveryOutcome, DeliveryReason, Error, Header, Result, SecretId, Source, TriggerId, TriggerSpec, UnixMicros,
 };
 use crate::metrics;
 use crate::queue::{Accepted, Queue};
@@ -89,25 +93,6 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// A firing by hand.
-#[derive(Debug, Clone)]
-pub struct Fire {
-    /// Raw JSON body.
-    pub body: Bytes,
-    /// Headers a provider would send (such as `x-github-event`).
-    pub headers: Vec<Header>,
-    /// Go past filter and start rule.
-    pub skip_filter: bool,
-    /// Instead of what the rules give.
-    pub thread_key: Option<String>,
-    /// Which conversation.
-    pub session_mode: crate::domain::SessionMode,
-    /// Instead of the trigger's templates.
-    pub prompt: Option<String>,
-    /// Who fires.
-    pub requested_by: crate::domain::Requester,
-}
-
 impl Intake {
     /// The largest body that this source may send, in bytes.
     #[must_use]
@@ -175,24 +160,6 @@ impl Intake {
         let source = found.map_or("unknown", |hook| hook.trigger.source.as_str());
         metrics::delivery(source, taken.outcome.as_str(), std::time::Duration::ZERO);
         Ok(taken)
-    }
-
-    /// Takes a firing by hand: no signature, no author rule, no duplicate check. Errors: `TriggerDisabled`, `QueueFull`, `FieldInvalid`.
-    pub async fn fire(&self, trigger: &Trigger, fire: Fire) -> Result<Accepted> {
-        if !trigger.spec.enabled {
-            return Err(Error::TriggerDisabled { slug: trigger.slug.clone() });
-        }
-        let rules = self.hooks.rules(trigger);
-        let delivery = if fire.body.len() > LARGE_BODY {
-            let _turn = self.large.acquire().await.map_err(Error::internal)?;
-            let trigger = trigger.clone();
-            tokio::task::spawn_blocking(move || examine::fired(&trigger, &rules, fire)).await.map_err(Error::internal)??
-        } else {
-            examine::fired(trigger, &rules, fire)?
-        };
-        let accepted = self.queue.accept(delivery).await?;
-        metrics::delivery(trigger.source.as_str(), accepted.outcome.as_str(), std::time::Duration::ZERO);
-        Ok(accepted)
     }
 
     /// Checks what can be checked of a trigger when it is saved: expressions compile, have the right type on a sample. Errors: `ExpressionInvalid`.

@@ -1,14 +1,19 @@
 //! What a trigger says of an event: who may cause it, whether it counts, whether it may start a conversation, and to
 //! which thread it belongs.
 
+use std::sync::Arc;
+
 use super::expression::{self, Expression, Scope};
 use super::source::{self, Raw, SourceInfo};
+use super::walk::Walk;
 use crate::domain::{
-    Actor, ActorKind, AuthorRule, BusyPolicy, DeliveryOutcome, DeliveryReason, Error, Header, Requester, Result, RunKind, SessionMode,
-    Source, Trigger, TriggerSpec, UnixMicros,
+    Actor, ActorKind, AuthorRule, BusyPolicy, DeliveryOutcome, DeliveryReason, Error, Header, Requester, Result, RunKind, SessionId,
+    SessionMode, Source, Stage, Trigger, TriggerSpec, UnixMicros, Verdict,
 };
 use crate::queue::{Disposition, RunRequest, RunThread};
 
+/// What a trigger without a thread key of its own reads.
+pub(super) const DEFAULT_KEY: &str = "event.thread_key";
 /// Bytes that a thread key may have.
 const MAX_THREAD_KEY: usize = 1024;
 
@@ -22,16 +27,23 @@ pub(super) struct Rules {
     filter: Rule,
     start: Rule,
     thread_key: Rule,
+    /// What filter and start rule read together, and what the thread key reads.
+    filter_reads: Arc<[String]>,
+    key_reads: Arc<[String]>,
 }
 
 /// What is asked of the rules beside the event.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// A person fires: authors, filter and start rule are as this says.
+    /// A person fires: who caused the event does not matter.
     pub(super) by_hand: bool,
+    /// Nor whether the trigger is enabled: that is asked elsewhere.
+    pub(super) even_disabled: bool,
     pub(super) skip_filter: bool,
     /// Instead of the thread key that the rules give; empty: no thread.
     pub(super) thread_key: Option<String>,
+    /// Instead of the session that the thread finds.
+    pub(super) session: Option<SessionId>,
     pub(super) session_mode: SessionMode,
     pub(super) prompt: Option<String>,
     pub(super) requested_by: Requester,
@@ -47,38 +59,62 @@ pub(super) struct Judgement {
 impl Rules {
     pub(super) fn compile(spec: &TriggerSpec) -> Self {
         let rule = |source: &str| (!source.is_empty()).then(|| Expression::compile(source).map_err(|invalid| invalid.problem));
-        Self { filter: rule(&spec.filter_expression), start: rule(&spec.start_expression), thread_key: rule(&spec.thread_key_expression) }
+        let (filter, start, thread_key) = (rule(&spec.filter_expression), rule(&spec.start_expression), rule(&spec.thread_key_expression));
+        let reads = |rule: &Rule| match rule {
+            Some(Ok(expression)) => expression.reads.to_vec(),
+            _ => Vec::new(),
+        };
+        let mut filter_reads = reads(&filter);
+        filter_reads.extend(reads(&start).into_iter().filter(|name| !reads(&filter).contains(name)));
+        let key_reads = if thread_key.is_none() { vec![DEFAULT_KEY.to_owned()] } else { reads(&thread_key) };
+        Self { filter_reads: filter_reads.into(), key_reads: key_reads.into(), filter, start, thread_key }
     }
 
     /// Walks the rules in their order; the first that stops the event is its reason.
-    pub(super) fn judge(&self, trigger: &Trigger, scope: Scope<'_>, asked: Asked) -> Judgement {
+    pub(super) fn judge(&self, trigger: &Trigger, scope: Scope<'_>, asked: Asked, walk: &mut Walk) -> Judgement {
         let default_key = || scope.event.thread_key.clone();
-        match self.decide(trigger, scope, asked) {
+        match self.decide(trigger, scope, asked, walk) {
             Ok((thread_key, request)) => Judgement { thread_key, disposition: Disposition::Run(Box::new(request)) },
             Err(stop) => Judgement { thread_key: default_key(), disposition: stop },
         }
     }
 
-    fn decide(&self, trigger: &Trigger, scope: Scope<'_>, asked: Asked) -> Result<(Option<String>, RunRequest), Disposition> {
+    fn decide(
+        &self,
+        trigger: &Trigger,
+        scope: Scope<'_>,
+        asked: Asked,
+        walk: &mut Walk,
+    ) -> Result<(Option<String>, RunRequest), Disposition> {
         let spec = &trigger.spec;
-        if !asked.by_hand {
-            author(&spec.author_rule, &scope.event.actor)?;
-            if !spec.enabled {
-                return Err(stop(DeliveryOutcome::Dropped, DeliveryReason::TriggerDisabled, "the trigger is disabled"));
+        match author(&spec.author_rule, &scope.event.actor) {
+            Ok(()) => walk.note(Stage::Author, Verdict::Pass),
+            Err(_) if asked.by_hand => walk.note(Stage::Author, Verdict::Skipped),
+            Err(stop) => {
+                walk.note(Stage::Author, Verdict::Stop);
+                return Err(stop);
             }
         }
-        let mut may_start = true;
-        if !asked.skip_filter {
-            if !test(&self.filter, "filter_expression", scope)? {
-                return Err(stop(DeliveryOutcome::Filtered, DeliveryReason::FilterFalse, "`filter_expression` is false for this event"));
-            }
-            may_start = test(&self.start, "start_expression", scope)?;
+        if !asked.even_disabled && !spec.enabled {
+            return Err(stop(DeliveryOutcome::Dropped, DeliveryReason::TriggerDisabled, "the trigger is disabled"));
         }
+        let may_start = self.passes(scope, asked.skip_filter, walk)?;
         let key = match asked.thread_key {
-            Some(key) => Some(key).filter(|key| !key.is_empty()),
-            None => self.key(scope)?,
+            Some(key) => {
+                walk.note(Stage::ThreadKey, Verdict::Skipped);
+                Some(key).filter(|key| !key.is_empty())
+            }
+            None => {
+                let key = self.key(scope);
+                let verdict = if key.is_ok() { Verdict::Pass } else { Verdict::Failed };
+                walk.note_reading(Stage::ThreadKey, verdict, &self.key_reads);
+                key?
+            }
         };
-        let thread = key.clone().filter(|_| spec.resume_sessions).map_or(RunThread::Once, RunThread::Key);
+        let thread = match asked.session {
+            Some(session) => RunThread::Session(session),
+            None => key.clone().filter(|_| spec.resume_sessions).map_or(RunThread::Once, RunThread::Key),
+        };
         if !may_start && thread == RunThread::Once {
             let message = "`start_expression` is false for this event, and it has no thread that it could continue";
             return Err(stop(DeliveryOutcome::Filtered, DeliveryReason::StartFalse, message));
@@ -95,6 +131,26 @@ impl Rules {
             requested_by: asked.requested_by,
         };
         Ok((key, request))
+    }
+
+    /// Asks filter and start rule: whether the event may start a conversation, if it may do anything.
+    fn passes(&self, scope: Scope<'_>, skip: bool, walk: &mut Walk) -> Result<bool, Disposition> {
+        if skip || (self.filter.is_none() && self.start.is_none()) {
+            walk.note(Stage::Filter, Verdict::Skipped);
+            return Ok(true);
+        }
+        let asked = test(&self.filter, "filter_expression", scope).and_then(|passes| {
+            let false_for_it =
+                || stop(DeliveryOutcome::Filtered, DeliveryReason::FilterFalse, "`filter_expression` is false for this event");
+            if passes { test(&self.start, "start_expression", scope) } else { Err(false_for_it()) }
+        });
+        let verdict = match &asked {
+            Ok(_) => Verdict::Pass,
+            Err(Disposition::Stop { reason: DeliveryReason::FilterFailed, .. }) => Verdict::Failed,
+            Err(_) => Verdict::Stop,
+        };
+        walk.note_reading(Stage::Filter, verdict, &self.filter_reads);
+        asked
     }
 
     fn key(&self, scope: Scope<'_>) -> Result<Option<String>, Disposition> {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::*;
-use crate::domain::{Action, AgentOptions, AuthorRule, Caps, RetryPolicy, RunLimits, Workspace};
+use crate::domain::{Action, AgentOptions, AuthorRule, Caps, RetryPolicy, RunLimits, Trigger, Workspace};
 
 pub(crate) const SECRET: &[u8] = b"a secret of the tests";
 pub(crate) const NOW: UnixMicros = UnixMicros(1_763_890_302_000_000);

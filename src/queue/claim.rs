@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::load::Taken;
 use super::transaction::{Step, transaction};
 use super::{Assignment, Queue, load, locked};
-use crate::domain::{Result, UnixMicros, WorkerId};
-use crate::store::sql::{placeholders, statement};
+use crate::domain::{CostBasis, Result, UnixMicros, WorkerId};
+use crate::store::sql::statement;
+use crate::store::together::{self, Part, keys};
 
 /// The first due session of each place in line. Triggers take turns: the candidates are ordered by their rank within
 /// their trigger, then by how long their trigger was not served.
@@ -73,39 +74,40 @@ impl Queue {
         if slots == 0 {
             return Ok(Vec::new());
         }
-        let taken = transaction!(self, "claim", tx => claim(tx, worker, slots).await)?;
+        let taken = transaction!(self, "claim", tx => within(tx, worker, slots).await)?;
         load::assignments(self, taken).await
     }
 }
 
 /// A session that the claim took.
-struct Claimed {
-    session: Uuid,
+pub(super) struct Claimed {
+    pub(super) session: Uuid,
     trigger: Uuid,
-    head: i64,
-    lease: Uuid,
+    pub(super) head: i64,
+    pub(super) lease: Uuid,
     generation: i32,
     turns: i32,
-    last_use_time: i64,
-    last_run: Option<Uuid>,
+    /// When it was last used before, and by which run.
+    pub(super) last_use_time: i64,
+    pub(super) last_run: Option<Uuid>,
 }
 
-async fn claim(tx: &DatabaseTransaction, worker: WorkerId, slots: usize) -> Step<Vec<Taken>> {
+/// The claim within a transaction that may do other things too.
+pub(super) async fn within(tx: &DatabaseTransaction, worker: WorkerId, slots: usize) -> Step<Vec<Taken>> {
     let now = UnixMicros::now();
     let claimed = decide(tx, worker, slots, now).await?;
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
-    count(tx, &claimed, now).await?;
-    let started = start(tx, &claimed, now).await?;
-    point(tx, &started, now).await?;
-    for lost in claimed.iter().filter(|one| !started.iter().any(|run| run.session_id == one.session)) {
+    let mut parts = vec![count(&claimed, now), start(&claimed, now), point(&claimed, now), attempts(&claimed, worker, now)];
+    let done = parts.len();
+    parts.extend(load::parts(&claimed));
+    let found = together::run(tx, parts).await?.split_off(done);
+    let taken = load::taken(found, &claimed)?;
+    for lost in claimed.iter().filter(|one| !taken.iter().any(|taken| taken.session_id() == one.session)) {
         release(tx, lost).await?;
     }
-    if started.is_empty() {
-        return Ok(Vec::new());
-    }
-    load::taken(tx, started, worker).await
+    Ok(taken)
 }
 
 async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: UnixMicros) -> Step<Vec<Claimed>> {
@@ -133,76 +135,60 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
 }
 
 /// Counts the new live runs against their trigger's limit and the limit of all.
-async fn count(tx: &DatabaseTransaction, claimed: &[Claimed], now: UnixMicros) -> Step<()> {
+fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
     let mut used: BTreeMap<Uuid, i32> = BTreeMap::new();
     for one in claimed {
         *used.entry(one.trigger).or_default() += 1;
         *used.entry(Uuid::nil()).or_default() += 1;
     }
-    let text = format!(
-        "WITH v (id, n) AS (VALUES {}) UPDATE limits SET used = used + v.n, last_claimed_time = ? FROM v WHERE limits.trigger_id = v.id",
-        placeholders(used.len(), 2)
-    );
-    let values = used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).chain([now.0.into()]).collect();
-    tx.execute_raw(statement(tx.get_database_backend(), text, values)).await?;
-    Ok(())
-}
-
-/// A run that the claim started.
-pub(super) struct Started {
-    pub(super) id: Uuid,
-    pub(super) session_id: Uuid,
-    pub(super) trigger_id: Uuid,
-    pub(super) lease_id: Uuid,
-    pub(super) attempt: i32,
-    /// When its session was last used before, and by which run.
-    pub(super) last_use_time: i64,
-    pub(super) last_run: Option<Uuid>,
+    let (with, mut values) = keys("id, n", used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).collect());
+    values.push(now.0.into());
+    let head = with + " UPDATE limits SET used = used + k.n, last_claimed_time = ? FROM k WHERE limits.trigger_id = k.id";
+    Part { head, values, ..Part::default() }
 }
 
 /// The heads of the claimed sessions begin; a run whose end was asked for never does.
-async fn start(tx: &DatabaseTransaction, claimed: &[Claimed], now: UnixMicros) -> Step<Vec<Started>> {
-    let text = format!(
-        "WITH v (session_id, seq, lease_id, generation, turn) AS (VALUES {}) \
-         UPDATE runs SET status = 'starting', attempt = attempt + 1, lease_id = v.lease_id, start_time = coalesce(start_time, ?), \
-         generation = v.generation, turn = v.turn, wait_reason = '' FROM v \
-         WHERE runs.session_id = v.session_id AND runs.seq = v.seq AND runs.status = 'queued' AND NOT runs.cancel_requested \
-         RETURNING runs.id, runs.session_id, runs.trigger_id, runs.lease_id, runs.attempt",
-        placeholders(claimed.len(), 5)
-    );
+fn start(claimed: &[Claimed], now: UnixMicros) -> Part {
     let row = |one: &Claimed| -> [Value; 5] {
         [one.session.into(), one.head.into(), one.lease.into(), one.generation.into(), (one.turns + 1).into()]
     };
-    let values = claimed.iter().flat_map(row).chain([now.0.into()]).collect();
-    let rows = tx.query_all_raw(statement(tx.get_database_backend(), text, values)).await?;
-    let read = |row: &sea_orm::QueryResult| -> Step<Started> {
-        let session_id: Uuid = row.try_get_by_index(1)?;
-        let before = claimed.iter().find(|one| one.session == session_id);
-        Ok(Started {
-            id: row.try_get_by_index(0)?,
-            session_id,
-            last_use_time: before.map_or(0, |one| one.last_use_time),
-            last_run: before.and_then(|one| one.last_run),
-            trigger_id: row.try_get_by_index(2)?,
-            lease_id: row.try_get_by_index(3)?,
-            attempt: row.try_get_by_index(4)?,
-        })
-    };
-    rows.iter().map(read).collect()
+    let (with, mut values) = keys("session_id, seq, lease_id, generation, turn", claimed.iter().flat_map(row).collect());
+    values.push(now.0.into());
+    let head = with
+        + " UPDATE runs SET status = 'starting', attempt = attempt + 1, lease_id = k.lease_id, start_time = coalesce(start_time, ?), \
+           generation = k.generation, turn = k.turn, wait_reason = '' FROM k \
+           WHERE runs.session_id = k.session_id AND runs.seq = k.seq AND runs.status = 'queued' AND NOT runs.cancel_requested";
+    Part { head, values, ..Part::default() }
 }
 
 /// Each session names its live run.
-async fn point(tx: &DatabaseTransaction, started: &[Started], now: UnixMicros) -> Step<()> {
-    if started.is_empty() {
-        return Ok(());
-    }
-    let text = format!(
-        "WITH v (id, run) AS (VALUES {}) UPDATE sessions SET live_run_id = v.run, last_run_id = v.run, last_use_time = ? FROM v WHERE sessions.id = v.id",
-        placeholders(started.len(), 2)
-    );
-    let values = started.iter().flat_map(|run| -> [Value; 2] { [run.session_id.into(), run.id.into()] }).chain([now.0.into()]).collect();
-    tx.execute_raw(statement(tx.get_database_backend(), text, values)).await?;
-    Ok(())
+fn point(claimed: &[Claimed], now: UnixMicros) -> Part {
+    let (with, mut values) = leases(claimed);
+    values.push(now.0.into());
+    let head = with
+        + " UPDATE sessions SET live_run_id = runs.id, last_run_id = runs.id, last_use_time = ? \
+           FROM k JOIN runs ON runs.session_id = k.session_id AND runs.seq = k.seq AND runs.lease_id = k.lease_id \
+           WHERE sessions.id = k.session_id";
+    Part { head, values, ..Part::default() }
+}
+
+/// Each run that started has an attempt more.
+fn attempts(claimed: &[Claimed], worker: WorkerId, now: UnixMicros) -> Part {
+    let (with, mut values) = leases(claimed);
+    let fixed: [Value; 3] = [worker.0.into(), now.0.into(), CostBasis::Reported.as_str().into()];
+    values.extend(fixed);
+    let head = with
+        + " INSERT INTO attempts (run_id, number, lease_id, worker_id, trigger_version, start_time, cost_basis) \
+           SELECT runs.id, runs.attempt, k.lease_id, ?, coalesce(triggers.version, 0), ?, ? \
+           FROM k JOIN runs ON runs.session_id = k.session_id AND runs.seq = k.seq AND runs.lease_id = k.lease_id \
+           LEFT JOIN triggers ON triggers.id = runs.trigger_id";
+    Part { head, values, ..Part::default() }
+}
+
+/// The claims as the keys of a statement: by session, place in it, and lease.
+pub(super) fn leases(claimed: &[Claimed]) -> (String, Vec<Value>) {
+    let row = |one: &Claimed| -> [Value; 3] { [one.session.into(), one.head.into(), one.lease.into()] };
+    keys("session_id, seq, lease_id", claimed.iter().flat_map(row).collect())
 }
 
 /// A session whose head is no run that waits goes on to the next that does.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BusyPolicy, DeliveryId, DeliveryOrigin, DeliveryOutcome, DeliveryReason, Event, Header, Requester, RunId, RunKind, SessionId,
-    SessionMode, Source, TriggerId, UnixMicros,
+    BusyPolicy, DeliveryId, DeliveryOrigin, DeliveryOutcome, DeliveryReason, Event, Header, Mark, Requester, RunId, RunKind, SessionId,
+    SessionMode, SessionState, Source, TriggerId, UnixMicros, WaitReason,
 };
 
 /// A verified, parsed and judged delivery, ready to be stored.
@@ -38,6 +38,10 @@ pub struct NewDelivery {
     pub receive_time: UnixMicros,
     /// What the rules said.
     pub disposition: Disposition,
+    /// What each of them found.
+    pub walk: Vec<Mark>,
+    /// The delivery that it repeats, if it is a replay.
+    pub replay_of: Option<DeliveryId>,
 }
 
 /// What makes two deliveries of one trigger the same.
@@ -91,6 +95,8 @@ pub struct RunRequest {
 pub enum RunThread {
     /// The session that this key finds.
     Key(String),
+    /// This very session, whatever the event's thread.
+    Session(SessionId),
     /// None: a session of its own.
     Once,
 }
@@ -112,4 +118,21 @@ pub struct Accepted {
     pub run_id: Option<RunId>,
     /// For a duplicate: the first.
     pub duplicate_of: Option<DeliveryId>,
+}
+
+/// What would become of a delivery if it were stored now.
+#[derive(Debug, Clone)]
+pub struct Foreseen {
+    /// As if it were committed; ids of rows that would be new are of no use.
+    pub accepted: Accepted,
+    /// The session that it finds, and where that is now; none: it would begin one.
+    pub session: Option<(SessionId, SessionState)>,
+    /// Runs that wait in that session.
+    pub queued: i32,
+    /// When its run may begin at the earliest.
+    pub not_before: UnixMicros,
+    /// Why not at once, if not.
+    pub wait: Option<WaitReason>,
+    /// How many deliveries the run that it joins would then have; 0: it joins none.
+    pub joins: i32,
 }

@@ -33,6 +33,9 @@ async fn end(tx: &DatabaseTransaction, lease: &Lease, finish: Finish) -> Step<()
     describe(&mut run, finish.lineage, &finish.model, &finish.agent_version, finish.billing);
     let Finish { warnings, turn_duration_ms, api_duration_ms, .. } = finish;
     outcome::end(tx, &mut run, event, Ending { failure, text, warnings, turn_duration_ms, api_duration_ms }).await?;
+    if let Some(end) = finish.conversation.as_ref().and_then(|update| update.manifest.as_ref()).and_then(Manifest::main) {
+        (run.transcript_rewrite, run.transcript_bytes) = (end.rewrite, end.bytes);
+    }
     locked::save(tx, &run_before, run).await?;
 
     keep(&mut session.model, &finish.model);
@@ -83,7 +86,7 @@ fn keep(known: &mut String, new: &str) {
 
 /// The session takes over what the run leaves of its conversation, unless it was reset meanwhile.
 async fn adopt(tx: &DatabaseTransaction, session: &mut session::Model, update: ConversationUpdate) -> Step<()> {
-    add_turns(tx, session, &update).await?;
+    note_conversation(tx, session, &update).await?;
     if session.generation != update.generation {
         return Ok(());
     }
@@ -97,10 +100,15 @@ async fn adopt(tx: &DatabaseTransaction, session: &mut session::Model, update: C
     Ok(())
 }
 
-async fn add_turns(tx: &DatabaseTransaction, session: &session::Model, update: &ConversationUpdate) -> Step<()> {
+/// What is known of a conversation outlives the session's moving on to another.
+async fn note_conversation(tx: &DatabaseTransaction, session: &session::Model, update: &ConversationUpdate) -> Step<()> {
     let Some(before) = conversation::Entity::find_by_id((session.id, update.generation)).one(tx).await? else { return Ok(()) };
-    let after =
-        conversation::Model { turn_count: before.turn_count + update.turns, agent_session_id: update.agent_session_id, ..before.clone() };
+    let mut after = before.clone();
+    after.turn_count += update.turns;
+    after.agent_session_id = update.agent_session_id;
+    if let Some(manifest) = &update.manifest {
+        after.manifest = manifest_to(manifest);
+    }
     Ok(locked::save(tx, &before, after).await?)
 }
 

@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Prepared};
-use super::{Accepted, NewDelivery, Queue};
+use super::{Accepted, Foreseen, NewDelivery, Queue};
 use crate::domain::{Error, Result};
 use crate::metrics;
 
@@ -29,6 +29,11 @@ impl Queue {
         let incoming = Incoming { prepared: Prepared::new(delivery), answer };
         self.inner.intake.send(incoming).await.map_err(|_| Error::Draining)?;
         answered.await.map_err(|_| Error::Draining)?
+    }
+
+    /// What would become of a delivery if it were accepted now. Errors: as those of [`Queue::accept`].
+    pub async fn foresee(&self, delivery: &NewDelivery) -> Result<Foreseen> {
+        batch::foresee(self, delivery).await
     }
 }
 

@@ -11,6 +11,7 @@ mod custody;
 mod delivery;
 mod figures;
 mod finish;
+mod fork;
 mod intake;
 mod load;
 mod locked;
@@ -20,6 +21,7 @@ mod recover;
 mod requests;
 mod requeue;
 mod sessions;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -34,7 +36,7 @@ pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
-pub use delivery::{Accepted, DedupeKey, Disposition, NewDelivery, RunRequest, RunThread};
+pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
 
 use crate::domain::{RunId, SessionId};
@@ -55,7 +57,11 @@ struct Inner {
     work: Notify,
     /// Some run's end was asked for.
     cancels: Notify,
+    /// Something was written.
+    changes: Notify,
     figures: figures::Cache,
+    /// Places that intake may claim into.
+    standby: standby::Standby,
 }
 
 /// What a boot found of boots before it.
@@ -89,7 +95,15 @@ impl Queue {
     #[expect(clippy::disallowed_methods, reason = "the caller owns the task by the handle it gets")]
     pub fn start(store: Arc<Store>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let (intake, incoming) = mpsc::channel(intake::WAITING_ROOM);
-        let inner = Inner { store, intake, work: Notify::new(), cancels: Notify::new(), figures: figures::Cache::default() };
+        let inner = Inner {
+            store,
+            intake,
+            work: Notify::new(),
+            cancels: Notify::new(),
+            changes: Notify::new(),
+            figures: figures::Cache::default(),
+            standby: standby::Standby::default(),
+        };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
         (queue, writer)
@@ -102,6 +116,16 @@ impl Queue {
     /// Completes when there may be something to claim: a hint. Register before you claim.
     pub fn work(&self) -> impl Future<Output = ()> + '_ {
         self.inner.work.notified()
+    }
+
+    /// Completes when something may have changed in runs, sessions or deliveries: a hint, from this server alone.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.inner.changes.notified()
+    }
+
+    /// Says that something was written.
+    fn hint_change(&self) {
+        self.inner.changes.notify_one();
     }
 
     /// Says that there may be something to claim; one hint is kept when nobody listens.

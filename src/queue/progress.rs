@@ -175,6 +175,8 @@ async fn record_conversation(tx: &DatabaseTransaction, run: &run::Model, start: 
         cause_run_id: Set(Some(run.id)),
         start_time: Set(UnixMicros::now().0),
         turn_count: Set(0),
+        from_session_id: Set(None),
+        manifest: Set(String::new()),
     };
     conversation::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())

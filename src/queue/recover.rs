@@ -23,6 +23,7 @@ impl Queue {
     pub async fn recover(&self, worker: WorkerId) -> Result<Recovered> {
         let recovered = transaction!(self, "recover", tx => recover(tx, worker).await)?;
         self.finish_deletions().await?;
+        self.forget_unfinished_copies().await?;
         self.hint_work();
         Ok(recovered)
     }

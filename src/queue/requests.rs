@@ -16,8 +16,8 @@ use crate::store::payload::word;
 use crate::store::rows::runs_of;
 
 impl Queue {
-    /// Queues a compaction of the session's conversation. Errors: `SessionEmpty`, `QueueFull`.
-    pub async fn enqueue_compaction(&self, session: SessionId, requested_by: Requester) -> Result<Run> {
+    /// Queues a compaction of the session's conversation, as the run `id`. Errors: `SessionEmpty`, `QueueFull`.
+    pub async fn enqueue_compaction(&self, id: RunId, session: SessionId, requested_by: Requester) -> Result<Run> {
         let figures = self.figures().await?;
         let run = transaction!(self, "enqueue_compaction", tx => {
             let row = locked::session(tx, session.0).await?;
@@ -25,19 +25,47 @@ impl Queue {
             if row.agent_session_id.is_none() {
                 return Err(Error::SessionEmpty.into());
             }
-            let run = new_run(&row, RunKind::Compaction, &requested_by);
+            let run = new_run(id, &row, RunKind::Compaction, &requested_by);
             enqueue(tx, row, run, &figures).await
         })?;
         self.queued_one().await;
         Ok(run)
     }
 
-    /// Queues a new run with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
-    pub async fn enqueue_retry(&self, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
+    /// Queues a new run, `id`, with the finished run's exact prompt, at its session's tail. Errors: `RunNotFinished`, `PromptNotKept`, `SessionModeImpossible`, `QueueFull`.
+    pub async fn enqueue_retry(&self, id: RunId, run: RunId, mode: SessionMode, requested_by: Requester) -> Result<Run> {
         let figures = self.figures().await?;
-        let run = transaction!(self, "enqueue_retry", tx => retry(tx, run, mode, &requested_by, &figures).await)?;
+        let copy = match mode {
+            SessionMode::Fork => Some(self.before(run).await?),
+            _ => None,
+        };
+        let queued = transaction!(self, "enqueue_retry", tx => retry(tx, (id, run), copy, mode, &requested_by, &figures).await);
+        if let (Some(copy), Err(_)) = (copy, &queued) {
+            self.drop_copy(copy).await?;
+        }
+        let run = queued?;
         self.queued_one().await;
         Ok(run)
+    }
+
+    /// A copy of the conversation as it was before this run's turn.
+    async fn before(&self, id: RunId) -> Result<SessionId> {
+        let db = self.store().read();
+        let old = run::Entity::find_by_id(id.0).one(db).await?.ok_or_else(|| Error::NotFound { kind: "run", id: id.to_string() })?;
+        let status: RunStatus = word(&old.status)?;
+        if !status.is_end() {
+            return Err(Error::RunNotFinished { status });
+        }
+        let impossible = |why: &str| Error::SessionModeImpossible { why: why.to_owned() };
+        let session = session::Entity::find_by_id(old.session_id).one(db).await?;
+        let session = session.ok_or_else(|| impossible("the run's session was deleted"))?;
+        let turn = self.turn_before(&session, old.generation, old.seq).await?;
+        let turn = turn.ok_or_else(|| impossible("nothing is kept of the conversation before that run"))?;
+        match self.fork_session(SessionId::new(), SessionId(session.id), Some(RunId(turn.id)), "").await {
+            Ok(copy) => Ok(copy.id),
+            Err(error @ (Error::SessionEmpty | Error::TranscriptGone)) => Err(Error::SessionModeImpossible { why: error.to_string() }),
+            Err(error) => Err(error),
+        }
     }
 
     async fn queued_one(&self) {
@@ -46,14 +74,25 @@ impl Queue {
     }
 }
 
-async fn retry(tx: &DatabaseTransaction, id: RunId, mode: SessionMode, requested_by: &Requester, figures: &Figures) -> Step<Run> {
+/// In the run's own session, or in a copy.
+async fn retry(
+    tx: &DatabaseTransaction,
+    (new, id): (RunId, RunId),
+    copy: Option<SessionId>,
+    mode: SessionMode,
+    requested_by: &Requester,
+    figures: &Figures,
+) -> Step<Run> {
     let old = run::Entity::find_by_id(id.0).one(tx).await?.ok_or_else(|| Error::NotFound { kind: "run", id: id.to_string() })?;
     let status: RunStatus = word(&old.status)?;
     if !status.is_end() {
         return Err(Error::RunNotFinished { status }.into());
     }
     let impossible = |why: &str| Error::SessionModeImpossible { why: why.to_owned() };
-    let session = locked::session(tx, old.session_id).await?.ok_or_else(|| impossible("the run's session was deleted"))?;
+    let session = locked::session(tx, copy.map_or(old.session_id, |copy| copy.0)).await?;
+    let session = session.ok_or_else(|| impossible("the run's session was deleted"))?;
+    // A copy is there to be continued.
+    let mode = if copy.is_some() { SessionMode::Resume } else { mode };
     if mode == SessionMode::Resume && session.agent_session_id.is_none() {
         return Err(impossible("the session has no conversation to continue").into());
     }
@@ -68,7 +107,7 @@ async fn retry(tx: &DatabaseTransaction, id: RunId, mode: SessionMode, requested
         session_mode: mode.to_string(),
         delivery_count: old.delivery_count,
         retry_of: Some(old.id),
-        ..new_run(&session, kind, requested_by)
+        ..new_run(new, &session, kind, requested_by)
     };
     // It answers the same deliveries; linked first, so that the run comes back with them.
     let links = run_delivery::Entity::find()
@@ -88,10 +127,10 @@ async fn retry(tx: &DatabaseTransaction, id: RunId, mode: SessionMode, requested
 }
 
 /// A run at the tail of this session, due now.
-fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
+fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
     let now = UnixMicros::now().0;
     run::Model {
-        id: RunId::new().0,
+        id: id.0,
         session_id: session.id,
         seq: session.tail + 1,
         trigger_id: session.trigger_id,
@@ -107,6 +146,7 @@ fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) ->
         lease_id: None,
         cancel_requested: false,
         cancel_reason: String::new(),
+        cancel_mode: String::new(),
         requester_kind: requested_by.kind.to_string(),
         requester_id: requested_by.id.clone(),
         requester_name: requested_by.display_name.clone(),
@@ -135,6 +175,8 @@ fn new_run(session: &session::Model, kind: RunKind, requested_by: &Requester) ->
         warnings: String::new(),
         first_sequence: 1,
         next_sequence: 1,
+        transcript_rewrite: 0,
+        transcript_bytes: 0,
         create_time: now,
         start_time: None,
         end_time: None,

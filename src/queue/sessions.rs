@@ -1,5 +1,6 @@
 //! What people do to sessions: compact, retry, reset, clean up.
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -32,25 +33,8 @@ impl Queue {
     /// Deletes sessions unused since `before`, never one with a queued or live run; at most 10,000 a call.
     pub async fn clean_up(&self, before: UnixMicros, trigger: Option<TriggerId>) -> Result<CleanedUp> {
         let db = self.store().read();
-        let stale = |idle: bool| {
-            let mut select = session::Entity::find()
-                .filter(session::Column::Kind.eq(SessionKind::Thread.as_str()))
-                .filter(session::Column::LastUseTime.lt(before.0));
-            if let Some(trigger) = trigger {
-                select = select.filter(session::Column::TriggerId.eq(trigger.0));
-            }
-            let idle_state = SessionState::Idle.as_str();
-            select.filter(if idle { session::Column::State.eq(idle_state) } else { session::Column::State.ne(idle_state) })
-        };
-        let ids: Vec<Uuid> = stale(true)
-            .select_only()
-            .column(session::Column::Id)
-            .order_by_asc(session::Column::LastUseTime)
-            .order_by_asc(session::Column::Id)
-            .limit(MOST)
-            .into_tuple()
-            .all(db)
-            .await?;
+        let stale = |idle| unused(before, trigger, idle);
+        let ids: Vec<Uuid> = oldest(stale(true)).column(session::Column::Id).into_tuple().all(db).await?;
         let mut cleaned = CleanedUp { busy_count: count(stale(false).count(db).await?), ..CleanedUp::default() };
         for some in ids.chunks(AT_ONCE) {
             let deleted = transaction!(self, "clean_up", tx => delete_idle(tx, some, before).await)?;
@@ -62,6 +46,20 @@ impl Queue {
         cleaned.remaining_count = count(stale(true).count(db).await?);
         metrics::sessions_cleaned(cleaned.session_ids.len() as u64);
         Ok(cleaned)
+    }
+
+    /// What [`Self::clean_up`] would delete now.
+    pub async fn foresee_clean_up(&self, before: UnixMicros, trigger: Option<TriggerId>) -> Result<CleanedUp> {
+        let db = self.store().read();
+        let columns = [session::Column::Id, session::Column::TranscriptBytes];
+        let found: Vec<(Uuid, i64)> = oldest(unused(before, trigger, true)).columns(columns).into_tuple().all(db).await?;
+        let all = count(unused(before, trigger, true).count(db).await?);
+        Ok(CleanedUp {
+            busy_count: count(unused(before, trigger, false).count(db).await?),
+            freed_bytes: found.iter().map(|(_, bytes)| bytes).sum(),
+            remaining_count: (all - i64::try_from(found.len()).unwrap_or(all)).max(0),
+            session_ids: found.into_iter().map(|(id, _)| SessionId(id)).collect(),
+        })
     }
 
     /// A short account of the session's last five runs (event line and final text), at most 8 KiB, for a run that lost its conversation.
@@ -86,6 +84,23 @@ impl Queue {
         }
         Ok(told.join("\n\n"))
     }
+}
+
+/// Threads that were not used since, at rest or not.
+fn unused(before: UnixMicros, trigger: Option<TriggerId>, idle: bool) -> sea_orm::Select<session::Entity> {
+    let mut select = session::Entity::find()
+        .filter(session::Column::Kind.eq(SessionKind::Thread.as_str()))
+        .filter(session::Column::LastUseTime.lt(before.0));
+    if let Some(trigger) = trigger {
+        select = select.filter(session::Column::TriggerId.eq(trigger.0));
+    }
+    let idle_state = SessionState::Idle.as_str();
+    select.filter(if idle { session::Column::State.eq(idle_state) } else { session::Column::State.ne(idle_state) })
+}
+
+/// As many as one call deletes, the longest unused first; the columns are still to be chosen.
+fn oldest(select: sea_orm::Select<session::Entity>) -> sea_orm::Select<session::Entity> {
+    select.select_only().order_by_asc(session::Column::LastUseTime).order_by_asc(session::Column::Id).limit(MOST)
 }
 
 fn count(rows: u64) -> i64 {
@@ -137,6 +152,11 @@ async fn reset(tx: &DatabaseTransaction, id: SessionId, cancel_runs: bool, purge
         session.transcript_bytes = 0;
     }
     if purge {
+        conversation::Entity::update_many()
+            .col_expr(conversation::Column::Manifest, Expr::value(""))
+            .filter(conversation::Column::SessionId.eq(id.0))
+            .exec(tx)
+            .await?;
         transcript_part::Entity::delete_many().filter(transcript_part::Column::SessionId.eq(id.0)).exec(tx).await?;
     }
     locked::save(tx, &before, session.clone()).await?;

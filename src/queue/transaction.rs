@@ -63,6 +63,7 @@ macro_rules! transaction {
             }
             .await;
             if let Some(result) = tries.after(outcome).await {
+                $queue.hint_change();
                 break result;
             }
         }

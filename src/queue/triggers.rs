@@ -22,6 +22,27 @@ impl Queue {
         self.finish_deleting(trigger).await
     }
 
+    /// What deleting a trigger would take with it. Errors: `TriggerBusy` without `force`.
+    pub async fn foresee_deletion(&self, trigger: TriggerId, force: bool) -> Result<DeletedTrigger> {
+        let db = self.store().read();
+        let run_count = i64::try_from(unfinished(trigger).count(db).await?).unwrap_or(i64::MAX);
+        if run_count > 0 && !force {
+            return Err(Error::TriggerBusy { run_count });
+        }
+        let found: Vec<(Uuid, i64)> = session::Entity::find()
+            .select_only()
+            .columns([session::Column::Id, session::Column::TranscriptBytes])
+            .filter(session::Column::TriggerId.eq(trigger.0))
+            .into_tuple()
+            .all(db)
+            .await?;
+        Ok(DeletedTrigger {
+            cancelled_run_count: run_count,
+            freed_bytes: found.iter().map(|(_, bytes)| bytes).sum(),
+            session_ids: found.into_iter().map(|(id, _)| SessionId(id)).collect(),
+        })
+    }
+
     /// Finishes what a server that died in the middle of a deletion left: sessions without a trigger.
     pub(super) async fn finish_deletions(&self) -> Result<()> {
         let owned = trigger::Entity::find().select_only().column(trigger::Column::Id).into_query();

@@ -4,12 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::convert::WireEnum;
-use crate::domain::{Error, FieldError, IdError, Result, UnixMicros};
+use crate::domain::{Error, FieldError, IdError, MAX_PAGE_SIZE, Result, UnixMicros};
 
 /// The longest `request_id`, in characters.
 pub const MAX_REQUEST_ID: usize = 64;
 /// The longest name or title, in bytes.
 pub const MAX_TEXT: usize = 1024;
+/// Rows that a watched list begins with, unless it is asked for more or fewer.
+const SNAPSHOT: u32 = 100;
 /// The longest thread key, in bytes.
 pub const MAX_THREAD_KEY: usize = 1024;
 /// The longest span that is taken: a hundred years.
@@ -119,6 +121,15 @@ impl Fields {
     pub fn offset(&mut self, field: &str, offset: i64) -> usize {
         self.check(offset >= 0, field, || format!("is {offset}; it must not be negative"));
         usize::try_from(offset).unwrap_or(0)
+    }
+
+    /// How many rows a watched list begins with.
+    pub fn snapshot_size(&mut self, size: i32) -> u32 {
+        self.check(size >= 0, "page_size", || format!("is {size}; it must not be negative"));
+        match u32::try_from(size) {
+            Ok(0) | Err(_) => SNAPSHOT,
+            Ok(size) => size.min(MAX_PAGE_SIZE),
+        }
     }
 
     /// A whole number within a range.

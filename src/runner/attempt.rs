@@ -110,6 +110,7 @@ impl Attempt {
         // A conversation that this run began is its own doing, not its memory.
         let began_it = own && self.assignment.session.turn_count == 0;
         let lineage = self.assignment.run.lineage.filter(|_| began_it).unwrap_or(continued);
+        let lineage = if self.is_copy() { Lineage::Forked } else { lineage };
         match self.resume(place, id, lineage, held).await? {
             Verdict::Stale => self.again(place, id, held).await,
             verdict => Ok(verdict),
@@ -163,7 +164,11 @@ impl Attempt {
         self.crew.begin(lineage, kind, &prompt);
         let (queue, lease) = (self.shared.queue.clone(), self.assignment.lease);
         let last = self.assignment.session.last_run_id.filter(|run| *run != lease.run_id);
-        let continued_from = last.filter(|_| matches!(lineage, Lineage::Continued | Lineage::Restored));
+        let continued_from = match lineage {
+            Lineage::Continued | Lineage::Restored => last,
+            Lineage::Forked => self.assignment.session.forked_run_id,
+            _ => None,
+        };
         // The process comes up meanwhile, but it hears nothing before this is stored.
         let terms = self.crew.terms();
         let store = queue.begin_turn(&lease, terms, start, kind, &prompt, lineage, continued_from);
@@ -222,6 +227,7 @@ impl Attempt {
         match custody::materialise(queue, session, self.generation, id, &self.manifest, &place.project_dir).await? {
             Materialised::Missing => Ok(None),
             Materialised::Kept => Ok(Some(Lineage::Continued)),
+            Materialised::Restored { .. } if self.is_copy() => Ok(Some(Lineage::Forked)),
             Materialised::Restored { parts } => {
                 let values = [("parts", parts.to_string()), ("files", self.manifest.files.len().to_string())];
                 let message = format!("the transcript was put back from custody: {parts} parts, their digests fit");
@@ -230,6 +236,11 @@ impl Attempt {
                 Ok(Some(Lineage::Restored))
             }
         }
+    }
+
+    /// Whether the conversation is a copy that this run is the first to use.
+    fn is_copy(&self) -> bool {
+        self.assignment.session.is_unused_copy(Some(self.assignment.run.id))
     }
 
     async fn set_aside(&mut self, place: &Place, id: Uuid) {

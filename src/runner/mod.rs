@@ -9,6 +9,7 @@ mod attempt;
 mod config;
 mod custody;
 mod end;
+mod ends;
 mod kill;
 mod lines;
 mod metering;
@@ -40,7 +41,7 @@ pub use version::{Found, OLDEST_CLAUDE, Probe};
 use crate::domain::{Error, Failure, FailureReason, SessionId, Settings, UnixMicros, WorkerId};
 use crate::journal::Journal;
 use crate::metrics;
-use crate::queue::{Lease, Queue};
+use crate::queue::{Assignment, Lease, Queue};
 
 /// How often the queue is looked at when no hint comes.
 const POLL: Duration = Duration::from_secs(1);
@@ -111,24 +112,53 @@ impl Claims {
         // Learns the agent's version before the first run needs it; goes with this loop.
         let mut first_look = JoinSet::new();
         first_look.spawn(look(self.shared.clone()));
+        let mut look = true;
         while !self.stop.is_cancelled() {
             let queue = self.shared.queue.clone();
             // Registered before the claim: what comes in between is not missed.
-            let hint = queue.work();
+            let (hint, arrival) = (queue.work(), queue.arrival());
             let slots = self.shared.setup.config.slots.unwrap_or_else(|| self.slots()).saturating_sub(self.runs.len());
-            let claimed = if slots == 0 { 0 } else { self.claim(slots).await };
-            if slots > 0 && claimed == slots {
+            let free = self.collect(slots).await;
+            let claimed = if look && free > 0 { self.claim(free).await } else { 0 };
+            if claimed > 0 && claimed == free {
                 continue;
             }
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = hint, if slots > 0 => {}
-                () = due(&queue), if slots > 0 => {}
-                _ = self.settings.changed() => {}
-                Some(ended) = self.runs.join_next_with_id() => self.ended(ended).await,
-            }
+            queue.offer(self.shared.worker, free - claimed);
+            // What intake claims for us it claims in line: there is nothing else to look for then.
+            look = tokio::select! {
+                () = self.stop.cancelled() => false,
+                () = arrival => false,
+                () = hint, if slots > 0 => true,
+                () = due(&queue), if slots > 0 => true,
+                _ = self.settings.changed() => true,
+                Some(ended) = self.runs.join_next_with_id() => {
+                    self.ended(ended).await;
+                    true
+                }
+            };
         }
+        self.collect_last().await;
         self.drain().await;
+    }
+
+    /// Starts what intake claimed for us, and gives how many of `slots` are free beside that.
+    async fn collect(&mut self, slots: usize) -> usize {
+        let (arrived, free) = self.shared.queue.collect(slots).await;
+        self.begin(arrived);
+        free
+    }
+
+    /// Nothing is offered any more, but a transaction of intake may be at it.
+    async fn collect_last(&mut self) {
+        let queue = self.shared.queue.clone();
+        loop {
+            let arrival = queue.arrival();
+            self.collect(0).await;
+            if !queue.is_held() {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     fn slots(&self) -> usize {
@@ -136,7 +166,13 @@ impl Claims {
     }
 
     async fn claim(&mut self, slots: usize) -> usize {
-        match self.shared.queue.claim(self.shared.worker, slots).await {
+        let claimed = self.shared.queue.claim(self.shared.worker, slots).await;
+        self.begin(claimed)
+    }
+
+    /// Works on what was claimed; how many runs that is.
+    fn begin(&mut self, claimed: Result<Vec<Assignment>, Error>) -> usize {
+        match claimed {
             Ok(assignments) => {
                 let count = assignments.len();
                 for assignment in assignments {

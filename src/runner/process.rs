@@ -1,4 +1,5 @@
-//! One agent process: exactly the environment it should have, a session of its own, pipes on all three streams.
+//! One agent process: exactly the environment it should have, a group of its own away from any terminal, pipes on all
+//! three streams.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,13 +37,27 @@ pub(super) struct Process {
     child: Box<dyn ChildWrapper>,
 }
 
-/// Starts it.
+/// Whether this server belongs to a terminal. Then an agent gets a session of its own, so that it can neither read what is
+/// typed there nor write to it. Without one a group of its own does the same for less: a session needs a copy of this
+/// process's memory map before the start, which takes longer than the start itself.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Starts it, as the leader of a process group.
 pub(super) fn start(launch: &Launch) -> Result<Process, Failure> {
+    let terminal = has_terminal();
     let mut command = CommandWrap::with_new(&launch.executable, |command| {
         command.args(&launch.arguments).env_clear().envs(&launch.environment).current_dir(&launch.directory);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if !terminal {
+            command.process_group(0);
+        }
     });
-    let started = command.wrap(ProcessSession).wrap(KillOnDrop).spawn();
+    if terminal {
+        command.wrap(ProcessSession);
+    }
+    let started = command.wrap(KillOnDrop).spawn();
     let mut child = started.map_err(|error| failure(&error, &launch.executable, &launch.directory))?.into_inner();
     let broken = || Failure::new(FailureReason::Internal, "the agent was started without its pipes");
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(broken)?;
@@ -108,9 +123,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_environment_is_exact_and_the_session_its_own() {
-        let mut process =
-            start(&shell("tr '\\0' '\\n' < /proc/self/environ; echo; ps -o sid= -p $$; echo $$; cat; exit 7")).expect("started");
+    async fn the_environment_is_exact_the_group_its_own_and_no_terminal_in_reach() {
+        let mut process = start(&shell(
+            "tr '\\0' '\\n' < /proc/self/environ; echo; (: </dev/tty) 2>&- && echo tty; ps -o pgid= -p $$; echo $$; cat; exit 7",
+        ))
+        .expect("started");
         let stdin = process.stdin.take().expect("piped");
         give(stdin, "the prompt").await;
         let mut lines = Vec::new();
@@ -119,6 +136,7 @@ mod tests {
         }
         assert_eq!(lines.iter().filter(|line| line.contains('=')).collect::<Vec<_>>(), ["ONLY=this"], "{lines:?}");
         assert_eq!(lines.last().map(String::as_str), Some("the prompt"));
+        assert!(!lines.contains(&"tty".to_owned()), "{lines:?}");
         assert_eq!(lines[lines.len() - 3], process.pid.to_string());
         assert_eq!(lines[lines.len() - 2], process.pid.to_string());
         assert_eq!(process.wait().await.expect("waited").code(), Some(7));

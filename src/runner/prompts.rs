@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::workspace::{self, Dirs};
-use crate::domain::{Action, Error, Failure, FailureReason, PromptKind, Result};
+use crate::domain::{Error, Failure, FailureReason, PromptKind, Result};
 use crate::prompt::{self, PromptEvent, PromptInput};
 use crate::queue::Assignment;
 
@@ -34,16 +34,7 @@ fn render(assignment: &Assignment, kind: PromptKind, skills: Option<&Path>, dirs
     let run = &assignment.run;
     let (trigger_slug, thread_key) = (run.trigger_slug.as_str(), run.thread_key.as_deref());
     let input = PromptInput { run_id: run.id, trigger_slug, thread_key, events: &events };
-    let follows = kind == PromptKind::FollowUp;
-    match &assignment.trigger.spec.action {
-        Action::Prompt { follow_up_template: Some(template), .. } if follows => prompt::render(template, &input),
-        Action::Prompt { template, .. } if !follows => prompt::render(template, &input),
-        Action::Skill { name, follow_up_arguments: Some(arguments), .. } if follows => {
-            prompt::skill(&body(skills, name, dirs)?, arguments, &input)
-        }
-        Action::Skill { name, arguments, .. } if !follows => prompt::skill(&body(skills, name, dirs)?, arguments, &input),
-        Action::Prompt { .. } | Action::Skill { .. } => prompt::follow_up(&input),
-    }
+    prompt::of(&assignment.trigger.spec.action, kind, &input, |name| body(skills, name, dirs))
 }
 
 fn event(worked: &crate::queue::WorkedDelivery, dirs: &Dirs) -> Result<PromptEvent> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::attempt::Flow;
 use super::custody;
+use super::ends::Ends;
 use super::kill::Mark;
 use super::metering::{Meter, Prices};
 use super::outcome::{Limits, Verdict};
@@ -19,7 +20,7 @@ use super::place::Place;
 use super::process::{self, Launch};
 use super::pump::Pump;
 use super::tale::Tale;
-use super::watch::{Ends, Order, Report, Stopped, watch};
+use super::watch::{Order, Report, Stopped, watch};
 use crate::agent::{self, SpawnPlan};
 use crate::domain::{
     EntryKind, Error, Failure, FailureReason, Lineage, NanoUsd, NoticeCode, PromptKind, Result, RunWarning, SpawnPurpose, Usage,

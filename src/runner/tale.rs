@@ -64,7 +64,7 @@ impl Tale {
         }
         self.stands(report, talk);
         self.turns = 1;
-        if matches!(lineage, Lineage::Continued | Lineage::Restored) && report.result.is_some() {
+        if matches!(lineage, Lineage::Continued | Lineage::Restored | Lineage::Forked) && report.result.is_some() {
             self.cache_share = report.meter.usage(NanoUsd(0)).usage.cache_share();
             if let Some(share) = self.cache_share {
                 metrics::cache_share(share);

@@ -1,35 +1,11 @@
 //! How an attempt gets its memory: pure rules over what the claim gave.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
-use crate::domain::{Lineage, OnInterrupt, PromptKind, SessionMode, SessionOrigin, UnixMicros};
+pub(super) use crate::domain::{NewConversation as New, Opening};
+
+use crate::domain::{Circumstances, Earlier, Lineage, OnInterrupt, PromptKind, SessionOrigin, UnixMicros};
 use crate::queue::{Assignment, ConversationStart};
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// Where an attempt begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Opening {
-    /// A new conversation.
-    New(New),
-    /// The one that the session has, if its transcript can be had.
-    Go(Uuid),
-    /// Nowhere: going on was demanded and is impossible. The text says why.
-    Refused(String),
-}
-
-/// A new conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct New {
-    /// Its number in the thread.
-    pub(super) generation: i32,
-    pub(super) origin: SessionOrigin,
-    pub(super) lineage: Lineage,
-    /// Why the one before is not continued, if there was one.
-    pub(super) because: Option<String>,
-}
 
 impl New {
     /// Its row, under a new id.
@@ -47,50 +23,19 @@ pub(super) fn is_own(assignment: &Assignment) -> bool {
 
 /// Where this attempt begins.
 pub(super) fn opening(assignment: &Assignment, fingerprint: &str, now: UnixMicros) -> Opening {
-    let session = &assignment.session;
-    let new = |origin, lineage, because: Option<&str>| {
-        if assignment.session_mode == SessionMode::Resume && assignment.earlier.is_empty() {
-            return Opening::Refused(because.unwrap_or("the session has no conversation yet").to_owned());
-        }
-        // A reset counts at once, so a session without a conversation already has the number of its next one.
-        let generation = session.generation + i32::from(session.agent_session_id.is_some());
-        Opening::New(New { generation, origin, lineage, because: because.map(str::to_owned) })
+    let earlier = Earlier {
+        own: is_own(assignment),
+        restart: assignment.trigger.spec.retry.on_interrupt == OnInterrupt::Restart,
+        lineage: assignment.run.lineage,
     };
-    let Some(present) = session.agent_session_id else {
-        return match session.origin {
-            SessionOrigin::First => new(SessionOrigin::First, Lineage::Fresh, None),
-            origin => new(origin, Lineage::Renewed, Some(because(origin))),
-        };
-    };
-    let own = is_own(assignment);
-    if own && assignment.trigger.spec.retry.on_interrupt == OnInterrupt::Restart {
-        let lineage = if session.turn_count == 0 { assignment.run.lineage.unwrap_or(Lineage::Fresh) } else { Lineage::Renewed };
-        return new(SessionOrigin::Reset, lineage, Some("the attempt before was interrupted, and the trigger says to begin again"));
-    }
-    if session.fingerprint.as_deref().is_some_and(|begun| begun != fingerprint) {
-        return new(SessionOrigin::Changed, Lineage::Renewed, Some(because(SessionOrigin::Changed)));
-    }
-    if own {
-        return Opening::Go(present);
-    }
-    if assignment.session_mode == SessionMode::Fresh {
-        return new(SessionOrigin::Reset, Lineage::Renewed, Some("a fresh conversation was asked for"));
-    }
-    let days = u32::try_from(assignment.settings.sessions.auto_cleanup_days).unwrap_or(u32::MAX);
-    if session.turn_count > 0 && session.last_use_time.plus(DAY.saturating_mul(days)) < now {
-        return new(SessionOrigin::Expired, Lineage::Renewed, Some(because(SessionOrigin::Expired)));
-    }
-    Opening::Go(present)
-}
-
-const fn because(origin: SessionOrigin) -> &'static str {
-    match origin {
-        SessionOrigin::First => "the thread is new",
-        SessionOrigin::Reset => "the session was reset",
-        SessionOrigin::Expired => "the conversation before was not used for longer than `sessions.auto_cleanup_days`",
-        SessionOrigin::Changed => "the trigger's agent, profile or workspace is not what the conversation before began with",
-        SessionOrigin::Lost => "the conversation before was lost",
-    }
+    crate::domain::opening(&Circumstances {
+        session: &assignment.session,
+        mode: assignment.session_mode,
+        fingerprint,
+        cleanup_days: assignment.settings.sessions.auto_cleanup_days,
+        now,
+        earlier: (!assignment.earlier.is_empty()).then_some(earlier),
+    })
 }
 
 /// The conversation that takes the place of one that is lost.

@@ -1,13 +1,16 @@
 //! How an attempt gets its memory.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::{
     Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId,
-    SessionKind, SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
+    SessionKind, SessionMode, SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
 };
 use crate::queue::{EarlierAttempt, Lease, Manifest};
 
 const PRINT: &str = "print";
+const DAY: Duration = Duration::from_secs(86_400);
 const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
 fn run(id: RunId, session_id: SessionId, trigger_id: TriggerId) -> Run {
@@ -80,6 +83,9 @@ fn session(id: SessionId, trigger_id: TriggerId) -> Session {
         last_cache_share: None,
         transcript_bytes: 0,
         context_tokens: 0,
+        forked_from: None,
+        forked_run_id: None,
+        display_name: String::new(),
         create_time: NOW,
         last_use_time: NOW,
         conversations: Vec::new(),

@@ -1,19 +1,20 @@
 //! Watches one agent process from its start to the end of everything it started.
 
-use std::pin::{Pin, pin};
+use std::collections::HashSet;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::ends::{Ends, Wish};
 use super::kill::{self, Mark, sweep};
 use super::lines::Line;
 use super::metering::Meter;
 use super::process::Process;
 use super::pump::Pump;
 use crate::agent::LineParser;
-use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, RunId, SpawnPurpose, Usage};
+use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, SpawnPurpose, Usage};
 use crate::queue::{Lease, Queue};
 
 /// How long an agent may live on after its result, and how long with work in the background.
@@ -22,6 +23,8 @@ const LINGER_WITH_WORK: Duration = Duration::from_secs(10);
 /// How long others may hold an agent's pipes open after its end.
 const PIPES: Duration = Duration::from_secs(2);
 const STDERR_KEPT: usize = 4096;
+/// Tool calls at once that are kept in mind.
+const MOST_TOOLS: usize = 10_000;
 
 /// What to watch for.
 #[derive(Debug)]
@@ -85,38 +88,6 @@ pub(super) struct Report {
     pub(super) wall: Duration,
 }
 
-/// What can end a run from outside. Kept over all processes of an attempt.
-pub(super) struct Ends {
-    cancelled: Pin<Box<dyn Future<Output = ()> + Send>>,
-    interrupt: CancellationToken,
-    wanted: Option<Stopped>,
-}
-
-impl Ends {
-    pub(super) fn new(queue: Queue, run: RunId, interrupt: CancellationToken) -> Self {
-        Self { cancelled: Box::pin(async move { queue.cancelled(run).await }), interrupt, wanted: None }
-    }
-
-    /// Completes when the end is wanted, then at once each time.
-    pub(super) async fn wanted(&mut self) -> Stopped {
-        if let Some(wanted) = &self.wanted {
-            return wanted.clone();
-        }
-        let wanted = tokio::select! {
-            biased;
-            () = &mut self.cancelled => Stopped::Cancelled,
-            () = self.interrupt.cancelled() => Stopped::Interrupted,
-        };
-        self.wanted.insert(wanted).clone()
-    }
-}
-
-impl std::fmt::Debug for Ends {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ends").field("wanted", &self.wanted).finish_non_exhaustive()
-    }
-}
-
 /// Watches `process` to its end. `feed` gives it its prompt, after whatever must be stored before; if that fails it is ended.
 pub(super) async fn watch(
     mut process: Process,
@@ -135,7 +106,10 @@ pub(super) async fn watch(
         let timer = seen.timer();
         tokio::select! {
             biased;
-            why = ends.wanted(), if seen.stop.is_none() => seen.stop(why, pid),
+            wish = ends.wish(), if seen.stop.is_none() => match wish {
+                Wish::Stop(why) => seen.stop(why, pid),
+                Wish::AfterStep => pump.notice(NoticeCode::CancelRequested, "the run ends when its present tool call has answered", &[]),
+            },
             () = lost.cancelled(), if seen.stop.is_none() => seen.stop(Stopped::Lost, pid),
             done = &mut feed, if !fed => {
                 fed = true;
@@ -151,11 +125,13 @@ pub(super) async fn watch(
                     seen.line(&line, pump, pid).await;
                     next = if pump.full() { None } else { stdout.buffered() };
                 }
+                ends.in_step = !seen.open_tools.is_empty();
             }
             line = stderr.next(), if !pump.full() && !stderr.ended() => if let Ok(Some(line)) = line { seen.stderr(&line, pump) },
             status = child.wait(), if seen.exited.is_none() => seen.exited(status.ok()),
         }
     }
+    ends.in_step = false;
     pump.leave_block();
     let mark = order.mark.clone();
     let root = seen.exited.is_none().then_some(pid);
@@ -187,6 +163,8 @@ struct Seen<'a> {
     began: Instant,
     last_line: Instant,
     background: Vec<String>,
+    /// Tool calls that have not answered.
+    open_tools: HashSet<String>,
     result_at: Option<Instant>,
     /// When it is killed, once it was asked to stop.
     stop: Option<Instant>,
@@ -207,6 +185,7 @@ impl<'a> Seen<'a> {
             began: now,
             last_line: now,
             background,
+            open_tools: HashSet::new(),
             result_at,
             stop,
             killed: false,
@@ -333,6 +312,10 @@ impl<'a> Seen<'a> {
     fn note(&mut self, kind: &EntryKind) {
         match kind {
             EntryKind::Notice { code: NoticeCode::ModelFallback, .. } => self.report.fell_back = true,
+            EntryKind::ToolCall { tool_use_id, .. } if self.open_tools.len() < MOST_TOOLS => {
+                _ = self.open_tools.insert(tool_use_id.clone())
+            }
+            EntryKind::ToolResult { tool_use_id, .. } => _ = self.open_tools.remove(tool_use_id),
             EntryKind::Other { line_type, .. } if line_type == "not_json" || line_type == "truncated" => self.report.strange_lines += 1,
             _ => {}
         }

@@ -35,11 +35,10 @@ fn places(data_dir: &Path, session: SessionId) -> [PathBuf; 2] {
     [agent_dir(data_dir, session), session_dir(data_dir, session)]
 }
 
-/// Makes a session's directories, for this user alone. `named` are the directories of the config.
+/// Makes a session's directories, for this user alone. `named` are the directories of the config. `data_dir` is told as
+/// the system names it, since an agent files its conversations under the name of its working directory.
 pub(super) fn prepare(data_dir: &Path, session: SessionId, workspace: &Workspace, named: &BTreeMap<String, PathBuf>) -> io::Result<Dirs> {
-    named_error(data_dir, DirBuilder::new().recursive(true).mode(0o700).create(data_dir))?;
-    let data_dir = named_error(data_dir, fs::canonicalize(data_dir))?;
-    let [config_dir, own] = places(&data_dir, session);
+    let [config_dir, own] = places(data_dir, session);
     let [home, tmp, work] = ["home", "tmp", "work"].map(|name| own.join(name));
     for dir in [&config_dir, &own, &home, &tmp] {
         make(dir)?;
@@ -60,7 +59,13 @@ pub(super) fn prepare(data_dir: &Path, session: SessionId, workspace: &Workspace
 
 /// A real directory for this user alone. One that an agent put a link in the place of is refused.
 fn make(dir: &Path) -> io::Result<()> {
-    named_error(dir, DirBuilder::new().recursive(true).mode(0o700).create(dir))?;
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(dir) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => named_error(dir, builder.recursive(true).create(dir))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return named_error(dir, Err(error)),
+    }
     if named_error(dir, fs::symlink_metadata(dir))?.is_dir() {
         Ok(())
     } else {

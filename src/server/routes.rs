@@ -1,21 +1,22 @@
-//! What is served where: gRPC and gRPC-web behind keys, webhooks, health, metrics.
+//! What is served where: gRPC and gRPC-web behind keys, webhooks, health, metrics, and the dashboard for the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::Config;
+use super::{Config, dashboard, origin};
 use crate::access::{self, Access};
 use crate::domain::{Error, Result};
 use crate::gateway::Gateway;
@@ -53,8 +54,8 @@ struct Health {
 /// The descriptor set or an origin cannot be read.
 pub fn router(parts: Parts) -> Result<Router> {
     let Parts { config, services, gateway, access, store, stop } = parts;
-    // The key is checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so that
-    // a preflight needs neither key nor framing.
+    // Origin and key are checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so
+    // that a preflight needs neither key nor framing.
     let mut routes = RoutesBuilder::default();
     services.add_to(&mut routes);
     routes.add_service(gateway.rpc());
@@ -63,13 +64,15 @@ pub fn router(parts: Parts) -> Result<Router> {
         .routes()
         .into_axum_router()
         .layer(from_fn_with_state(access.clone(), access::guard_rpc))
+        .layer(from_fn_with_state(origin::Allowed::of(&config), origin::guard))
         .layer(TraceLayer)
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(cors(&config.cors_origins)?);
     let metrics =
         Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
     let health = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop });
-    Ok(rpcs.reset_fallback().merge(gateway.routes()).merge(metrics).merge(health).route("/", get(welcome)).fallback(nothing_here))
+    let rest = any(rest).layer(CompressionLayer::new());
+    Ok(rpcs.reset_fallback().merge(gateway.routes()).merge(metrics).merge(health).fallback_service(rest))
 }
 
 /// Health, and both versions of reflection.
@@ -132,12 +135,8 @@ async fn ready(State(health): State<Health>) -> Response {
     }
 }
 
-async fn welcome() -> &'static str {
-    "Reprise is up. Follow a run with `reprise run watch --last`, or list the rpcs with grpcurl.\n"
-}
-
-/// Unknown rpcs get a gRPC answer, everything else a plain 404.
-async fn nothing_here(headers: HeaderMap) -> Response {
-    let grpc = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if grpc { Status::unimplemented("there is no such rpc").into_http() } else { (StatusCode::NOT_FOUND, "not found\n").into_response() }
+/// Unknown rpcs get a gRPC answer, everything else what the dashboard has there.
+async fn rest(request: Request) -> Response {
+    let grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if grpc { Status::unimplemented("there is no such rpc").into_http() } else { dashboard::serve(&request) }
 }

@@ -3,13 +3,18 @@
 mod access;
 mod archive;
 mod directories;
+mod explain;
 mod facts;
 mod fire;
+mod journal;
+mod lists;
 mod once;
+mod replay;
 mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod watch;
 mod write;
 
@@ -23,7 +28,8 @@ use tonic::{Request, Response, Status};
 pub use directories::remove as remove_directories;
 pub use facts::{AgentFound, Facts};
 
-use crate::access::Principal;
+use crate::access::{Access, Principal};
+use crate::changes::Changes;
 use crate::domain::{Delivery, DeliveryId, Error, Requester, RequesterKind, Result, Run, RunId, Session, SessionId, Trigger, TriggerId};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -52,10 +58,14 @@ pub struct Rooms {
     pub queue: Queue,
     /// What happens in runs.
     pub journal: Journal,
+    /// Lists that are watched.
+    pub changes: Changes,
     /// The settings in force.
     pub settings: SettingsCache,
     /// The front door, for firing by hand.
     pub intake: Intake,
+    /// Keys of callers.
+    pub access: Access,
     /// Seals signing secrets.
     pub cipher: Cipher,
     /// What is fixed at start.

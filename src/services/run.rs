@@ -3,8 +3,9 @@
 use futures::StreamExt as _;
 use tonic::Request;
 
+use super::once::Making;
 use super::{Answer, Services, Streamed, answer, caller, requester, watch};
-use crate::domain::{Result, RunId, SessionMode};
+use crate::domain::{CancelMode, Result, Run, RunId, SessionMode};
 use crate::proto::v1::{self, run_service_server::RunService};
 use crate::rpc::convert::{run, run_filter, run_listed};
 use crate::rpc::{Fields, PageTokens};
@@ -28,11 +29,25 @@ impl RunService for Services {
         answer(v1::GetRunResponse { run: Some(run(&found)) })
     }
 
-    type WatchRunStream = Streamed<v1::WatchRunResponse>;
-
-    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Self::WatchRunStream> {
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Streamed<v1::WatchRunResponse>> {
         let watched = self.watch(request.into_inner()).await?;
         answer(watched.map(|message| message.map(watch::Message::into_response)).boxed())
+    }
+
+    async fn watch_runs(&self, request: Request<v1::WatchRunsRequest>) -> Answer<Streamed<v1::WatchRunsResponse>> {
+        answer(self.watch_list_of_runs(&request.into_inner()).await?)
+    }
+
+    async fn list_journal_entries(&self, request: Request<v1::ListJournalEntriesRequest>) -> Answer<v1::ListJournalEntriesResponse> {
+        answer(self.entries(&request.into_inner()).await?)
+    }
+
+    async fn export_run(&self, request: Request<v1::ExportRunRequest>) -> Answer<Streamed<v1::ExportRunResponse>> {
+        answer(self.export_lines(&request.into_inner()).await?)
+    }
+
+    async fn query_usage(&self, request: Request<v1::QueryUsageRequest>) -> Answer<v1::QueryUsageResponse> {
+        answer(self.usage(&request.into_inner()).await?)
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
@@ -40,8 +55,12 @@ impl RunService for Services {
         let id: RunId = Fields::id("run_id", &request.run_id)?;
         let mut fields = Fields::new();
         let reason = fields.text("reason", request.reason, MAX_REASON);
-        let reason = fields.finish(reason)?;
-        let cancelled = self.rooms.queue.request_cancel(id, &reason).await?;
+        let mode = fields.choice("mode", request.mode).unwrap_or(CancelMode::Now);
+        let (reason, mode) = fields.finish((reason, mode))?;
+        let cancelled = match mode {
+            CancelMode::Now => self.rooms.queue.request_cancel(id, &reason).await?,
+            CancelMode::AfterStep => self.rooms.queue.request_cancel_after_step(id, &reason).await?,
+        };
         answer(v1::CancelRunResponse { run: Some(run(&cancelled)) })
     }
 
@@ -50,9 +69,22 @@ impl RunService for Services {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;
         let mode = session_mode(request.session_mode)?;
-        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
-        let work = async move { Ok(v1::RetryRunResponse { run: Some(run(&queue.enqueue_retry(id, mode, by).await?)) }) };
+        let (services, queue, by) = (self.clone(), self.rooms.queue.clone(), requester(&principal));
+        let work = move |making| async move {
+            let made = match services.made_run(making).await? {
+                Some(made) => made,
+                None => queue.enqueue_retry(RunId(making.id), id, mode, by).await?,
+            };
+            Ok(v1::RetryRunResponse { run: Some(run(&made)) })
+        };
         answer(self.once((&principal, "RetryRun"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+}
+
+impl Services {
+    /// The run that an earlier try of the same call queued.
+    pub(super) async fn made_run(&self, making: Making) -> Result<Option<Run>> {
+        if making.again { self.rooms.store.run(RunId(making.id)).await } else { Ok(None) }
     }
 }
 

@@ -7,14 +7,17 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
 use super::archive;
+use super::once::Making;
 use super::{Answer, Services, Streamed, answer, caller, directories, not_found, requester};
-use crate::domain::{Error, Manifest, PageRequest, Result, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
+use crate::domain::{Error, Manifest, PageRequest, Result, RunId, Session, SessionFilter, SessionId, SessionOrder, TriggerId, UnixMicros};
 use crate::proto::v1::{self, export_session_response::Part, session_service_server::SessionService};
 use crate::rpc::convert::{SessionRef, count, run, session, session_filter, session_ref, storage};
 use crate::rpc::{Fields, PageTokens, TraceId, status};
 
 /// The longest reason for a reset, in bytes.
 const MAX_REASON: usize = 1024;
+/// The longest name of a copy, in characters.
+const MAX_NAME: usize = 100;
 /// Ids that the answer of a clean-up names.
 const NAMED: usize = 20;
 
@@ -56,12 +59,35 @@ impl SessionService for Services {
         answer(v1::ResetSessionResponse { session: Some(self.session_message(&reset)) })
     }
 
+    async fn fork_session(&self, request: Request<v1::ForkSessionRequest>) -> Answer<v1::ForkSessionResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        let id: SessionId = Fields::id("session_id", &request.session_id)?;
+        let mut fields = Fields::new();
+        let after = fields.id_or_none("after_run_id", &request.after_run_id);
+        let length = request.display_name.chars().count();
+        fields.check(length <= MAX_NAME, "display_name", || format!("has {length} characters; allowed are {MAX_NAME}"));
+        let after = fields.finish(after)?;
+        let (services, name) = (self.clone(), request.display_name.clone());
+        let work = move |making: Making| async move {
+            let copy = services.forked(making, id, after, &name).await?;
+            Ok(v1::ForkSessionResponse { session: Some(services.session_message(&copy)) })
+        };
+        answer(self.once((&principal, "ForkSession"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
     async fn compact_session(&self, request: Request<v1::CompactSessionRequest>) -> Answer<v1::CompactSessionResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
         let id: SessionId = Fields::id("session_id", &request.session_id)?;
-        let (queue, by) = (self.rooms.queue.clone(), requester(&principal));
-        let work = async move { Ok(v1::CompactSessionResponse { run: Some(run(&queue.enqueue_compaction(id, by).await?)) }) };
+        let (services, queue, by) = (self.clone(), self.rooms.queue.clone(), requester(&principal));
+        let work = move |making| async move {
+            let made = match services.made_run(making).await? {
+                Some(made) => made,
+                None => queue.enqueue_compaction(RunId(making.id), id, by).await?,
+            };
+            Ok(v1::CompactSessionResponse { run: Some(run(&made)) })
+        };
         answer(self.once((&principal, "CompactSession"), (&request.request_id, &request), Clone::clone, work).await?)
     }
 
@@ -71,8 +97,16 @@ impl SessionService for Services {
         let older_than = fields.duration("older_than", request.older_than);
         let older_than = fields.finish(older_than)?.unwrap_or_else(|| self.lifetime());
         let trigger = self.named_trigger(&request.trigger_id).await?;
-        let cleaned = self.rooms.queue.clean_up(UnixMicros::now().minus(older_than), trigger).await?;
-        let removed = self.remove_directories(cleaned.session_ids.clone()).await;
+        let before = UnixMicros::now().minus(older_than);
+        let (cleaned, removed) = if request.validate_only {
+            let would = self.rooms.queue.foresee_clean_up(before, trigger).await?;
+            let measured = self.measure_directories(would.session_ids.clone()).await?;
+            (would, measured)
+        } else {
+            let cleaned = self.rooms.queue.clean_up(before, trigger).await?;
+            let removed = self.remove_directories(cleaned.session_ids.clone()).await;
+            (cleaned, removed)
+        };
         answer(v1::CleanUpStaleSessionsResponse {
             deleted_count: count(cleaned.session_ids.len()),
             busy_count: count(cleaned.busy_count),
@@ -82,9 +116,7 @@ impl SessionService for Services {
         })
     }
 
-    type ExportSessionStream = Streamed<v1::ExportSessionResponse>;
-
-    async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Self::ExportSessionStream> {
+    async fn export_session(&self, request: Request<v1::ExportSessionRequest>) -> Answer<Streamed<v1::ExportSessionResponse>> {
         let request = request.into_inner();
         let id: SessionId = Fields::id("session_id", &request.session_id)?;
         let (message, generation, manifest) = self.export(id, request.generation).await?;
@@ -125,6 +157,18 @@ impl Services {
         self.find_trigger("trigger_id", text).await.map(|trigger| Some(trigger.id))
     }
 
+    /// The copy; that of an earlier try of the same call, if that one came so far.
+    async fn forked(&self, making: Making, id: SessionId, after: Option<RunId>, name: &str) -> Result<Session> {
+        let copy = SessionId(making.id);
+        if making.again {
+            if let Some(made) = self.rooms.store.session(copy).await? {
+                return Ok(made);
+            }
+            self.rooms.queue.drop_copy(copy).await?;
+        }
+        self.rooms.queue.fork_session(copy, id, after, name).await
+    }
+
     fn session_message(&self, found: &Session) -> v1::Session {
         session(found, self.lifetime(), UnixMicros::now())
     }
@@ -139,14 +183,14 @@ impl Services {
     async fn export(&self, id: SessionId, generation: Option<i32>) -> Result<(v1::SessionManifest, i32, Manifest)> {
         let found = self.find_session(id).await?;
         let generation = generation.unwrap_or(found.generation);
-        if generation != found.generation {
-            // Only the present conversation is in custody; of earlier ones it is known that they were.
-            let known = found.conversations.iter().any(|conversation| conversation.generation == generation);
-            return Err(if known { Error::TranscriptGone } else { not_found("conversation", format!("{id}/{generation}")) });
-        }
-        let agent_session_id = found.agent_session_id.ok_or(Error::SessionEmpty)?;
-        let manifest = self.rooms.store.manifest(id).await?.filter(|manifest| !manifest.files.is_empty());
-        let manifest = manifest.ok_or(Error::TranscriptGone)?;
+        let earlier = found.conversations.iter().find(|conversation| conversation.generation == generation);
+        let (agent_session_id, manifest) = if generation == found.generation {
+            (found.agent_session_id.ok_or(Error::SessionEmpty)?, self.rooms.store.manifest(id).await?)
+        } else {
+            let earlier = earlier.ok_or_else(|| not_found("conversation", format!("{id}/{generation}")))?;
+            (earlier.agent_session_id, self.rooms.store.manifest_of(id, generation).await?)
+        };
+        let manifest = manifest.filter(|manifest| !manifest.files.is_empty()).ok_or(Error::TranscriptGone)?;
         let last_run = match found.last_run_id {
             Some(run) => self.rooms.store.run(run).await?,
             None => None,
@@ -171,6 +215,14 @@ impl Services {
         let data_dir = self.rooms.facts.data_dir.clone();
         let measuring = move || (directories::measure(&data_dir, sessions.as_deref()), directories::disk_free(&data_dir));
         tokio::task::spawn_blocking(measuring).await.map_err(Error::internal)
+    }
+
+    /// What the directories of these sessions take.
+    pub(super) async fn measure_directories(&self, sessions: Vec<SessionId>) -> Result<u64> {
+        let data_dir = self.rooms.facts.data_dir.clone();
+        let measuring = move || directories::measure(&data_dir, Some(&sessions));
+        let taken = tokio::task::spawn_blocking(measuring).await.map_err(Error::internal)?;
+        Ok(taken.agent_files + taken.workspaces)
     }
 
     async fn session_ids(&self, trigger: TriggerId) -> Result<Vec<SessionId>> {

@@ -21,7 +21,12 @@ impl SettingsService for Services {
         let by = caller(&request)?.display_name;
         let request = request.into_inner();
         let etag = etag_version(&request.settings.as_ref().map(|settings| settings.etag.clone()).unwrap_or_default());
-        let stored = self.rooms.settings.update(etag, &by, |present| self.changed(&present, &request)).await?;
+        let change = |present: Settings| self.changed(&present, &request);
+        let stored = if request.validate_only {
+            self.rooms.settings.check(etag, change).await?
+        } else {
+            self.rooms.settings.update(etag, &by, change).await?
+        };
         answer(v1::UpdateSettingsResponse { settings: Some(self.shown(&stored)) })
     }
 

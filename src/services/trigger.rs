@@ -2,11 +2,12 @@
 
 use tonic::Request;
 
-use super::{Answer, Services, answer, caller};
+use super::once::Making;
+use super::{Answer, Services, Streamed, answer, caller};
 use crate::domain::DeliveryId;
 use crate::intake::{self, VARIABLES};
 use crate::proto::v1::{self, trigger_service_server::TriggerService};
-use crate::rpc::convert::{WireEnum, delivery, delivery_filter, trigger_filter};
+use crate::rpc::convert::{WireEnum, delivery, delivery_filter, step, trigger_filter};
 use crate::rpc::{Fields, PageTokens};
 
 #[tonic::async_trait]
@@ -14,9 +15,12 @@ impl TriggerService for Services {
     async fn create_trigger(&self, request: Request<v1::CreateTriggerRequest>) -> Answer<v1::CreateTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.create(&request, Making::new()).await?);
+        }
         let kept = |first: &v1::CreateTriggerResponse| v1::CreateTriggerResponse { secret: String::new(), ..first.clone() };
         let (services, wanted) = (self.clone(), request.clone());
-        let work = async move { services.create(&wanted).await };
+        let work = move |making| async move { services.create(&wanted, making).await };
         answer(self.once((&principal, "CreateTrigger"), (&request.request_id, &request), kept, work).await?)
     }
 
@@ -46,16 +50,45 @@ impl TriggerService for Services {
         let request = request.into_inner();
         let kept = |first: &v1::RotateTriggerSecretResponse| v1::RotateTriggerSecretResponse { secret: String::new(), ..first.clone() };
         let (services, wanted) = (self.clone(), request.clone());
-        let work = async move { services.rotate(&wanted).await };
+        let work = move |making| async move { services.rotate(&wanted, making).await };
         answer(self.once((&principal, "RotateTriggerSecret"), (&request.request_id, &request), kept, work).await?)
     }
 
     async fn fire_trigger(&self, request: Request<v1::FireTriggerRequest>) -> Answer<v1::FireTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.fire(&principal, request, Making::new()).await?);
+        }
         let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
-        let work = async move { services.fire(&by, wanted).await };
+        let work = move |making| async move { services.fire(&by, wanted, making).await };
         answer(self.once((&principal, "FireTrigger"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn replay_delivery(&self, request: Request<v1::ReplayDeliveryRequest>) -> Answer<v1::ReplayDeliveryResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.replay(&principal, request, Making::new()).await?);
+        }
+        let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
+        let work = move |making| async move { services.replay(&by, wanted, making).await };
+        answer(self.once((&principal, "ReplayDelivery"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn replay_deliveries(&self, request: Request<v1::ReplayDeliveriesRequest>) -> Answer<v1::ReplayDeliveriesResponse> {
+        let principal = caller(&request)?;
+        let request = request.into_inner();
+        if request.validate_only {
+            return answer(self.replay_all(&principal, request, Making::new()).await?);
+        }
+        let (services, wanted, by) = (self.clone(), request.clone(), principal.clone());
+        let work = move |making| async move { services.replay_all(&by, wanted, making).await };
+        answer(self.once((&principal, "ReplayDeliveries"), (&request.request_id, &request), Clone::clone, work).await?)
+    }
+
+    async fn evaluate_trigger(&self, request: Request<v1::EvaluateTriggerRequest>) -> Answer<v1::EvaluateTriggerResponse> {
+        answer(self.evaluate(request.into_inner()).await?)
     }
 
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Answer<v1::ListDeliveriesResponse> {
@@ -78,7 +111,15 @@ impl TriggerService for Services {
             v1::DeliveryView::Full => self.rooms.store.delivery_payload(id).await?,
             v1::DeliveryView::Basic | v1::DeliveryView::Unspecified => None,
         };
-        answer(v1::GetDeliveryResponse { delivery: Some(delivery(&found, payload.as_ref().map(|payload| (payload, offset)))) })
+        let mut message = delivery(&found, payload.as_ref().map(|payload| (payload, offset)));
+        if request.view() == v1::DeliveryView::Full {
+            message.steps = self.rooms.intake.steps(found, payload).await?.iter().map(step).collect();
+        }
+        answer(v1::GetDeliveryResponse { delivery: Some(message) })
+    }
+
+    async fn watch_deliveries(&self, request: Request<v1::WatchDeliveriesRequest>) -> Answer<Streamed<v1::WatchDeliveriesResponse>> {
+        answer(self.watch_list_of_deliveries(&request.into_inner()).await?)
     }
 
     async fn list_sources(&self, _: Request<v1::ListSourcesRequest>) -> Answer<v1::ListSourcesResponse> {

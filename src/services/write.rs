@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Services;
+use super::once::Making;
 use crate::domain::{Action, Error, Result, SecretId, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros};
 use crate::intake::{Intake, SourceInfo};
 use crate::prompt;
@@ -31,16 +32,20 @@ impl Services {
         trigger(found, &self.rooms.facts.public_url)
     }
 
-    pub(super) async fn create(&self, request: &v1::CreateTriggerRequest) -> Result<v1::CreateTriggerResponse> {
+    pub(super) async fn create(&self, request: &v1::CreateTriggerRequest, making: Making) -> Result<v1::CreateTriggerResponse> {
         let given = request.trigger.as_ref().ok_or_else(|| Error::field("trigger", "is required"))?;
         let (slug, source) = slug_and_source(given)?;
         let resume = self.rooms.settings.get().sessions.default_resume_for_new_triggers;
         let spec = parse_spec(source, given, resume)?;
         self.check(source, &spec, None)?;
         let secret = secret(source, request.secret.as_deref())?;
+        if let Some(made) = self.made(TriggerId(making.id), making).await? {
+            let warnings = self.rooms.facts.warnings_for(source, secret.is_some());
+            return Ok(v1::CreateTriggerResponse { trigger: Some(self.trigger_message(&made)), warnings, secret: String::new() });
+        }
         let now = UnixMicros::now();
         let wanted = Trigger {
-            id: TriggerId::new(),
+            id: TriggerId(making.id),
             slug,
             source,
             hook_token: random_hex::<16>()?,
@@ -50,7 +55,10 @@ impl Services {
             create_time: now,
             update_time: now,
         };
-        let sealed = secret.as_ref().map(|secret| self.sealed(&secret.text, now)).transpose()?;
+        if request.validate_only {
+            return self.would_create(wanted, secret.is_some()).await;
+        }
+        let sealed = secret.as_ref().map(|secret| self.sealed(SecretId::new(), &secret.text, now)).transpose()?;
         let made = self.rooms.store.create_trigger(&wanted, sealed.as_slice()).await?;
         self.rooms.intake.invalidate_slug(&made.slug);
         Ok(v1::CreateTriggerResponse {
@@ -58,6 +66,22 @@ impl Services {
             warnings: self.rooms.facts.warnings_for(source, secret.is_some()),
             secret: shown(secret),
         })
+    }
+
+    /// The trigger that an earlier try of the same call made.
+    async fn made(&self, id: TriggerId, making: Making) -> Result<Option<Trigger>> {
+        if making.again { self.rooms.store.trigger(id).await } else { Ok(None) }
+    }
+
+    /// The trigger as it would be: its id, its address and a secret are made only when it is.
+    async fn would_create(&self, wanted: Trigger, has_secret: bool) -> Result<v1::CreateTriggerResponse> {
+        if let Some(holder) = self.rooms.store.trigger_by_slug(&wanted.slug).await? {
+            return Err(Error::SlugTaken { slug: wanted.slug, trigger_id: holder.id.to_string() });
+        }
+        let (id, webhook_url, etag) = Default::default();
+        let trigger = v1::Trigger { id, webhook_url, etag, create_time: None, update_time: None, ..self.trigger_message(&wanted) };
+        let warnings = self.rooms.facts.warnings_for(wanted.source, has_secret);
+        Ok(v1::CreateTriggerResponse { trigger: Some(trigger), warnings, secret: String::new() })
     }
 
     pub(super) async fn update(&self, request: &v1::UpdateTriggerRequest) -> Result<v1::UpdateTriggerResponse> {
@@ -73,6 +97,11 @@ impl Services {
             let spec = self.changed_spec(&present, given, request)?;
             if spec == present.spec {
                 return Ok(v1::UpdateTriggerResponse { trigger: Some(self.trigger_message(&present)), restarted_session_count: 0 });
+            }
+            if request.validate_only {
+                let restarted_session_count = self.restarted(&present, &spec).await?;
+                let wanted = self.trigger_message(&Trigger { spec, ..present });
+                return Ok(v1::UpdateTriggerResponse { trigger: Some(wanted), restarted_session_count });
             }
             match self.rooms.store.update_trigger(present.id, present.version, &spec).await {
                 // Without an etag the last write wins: it is made again on what is there now.
@@ -117,6 +146,16 @@ impl Services {
         if etag_version(&request.etag).is_some_and(|etag| etag != present.version) {
             return Err(Error::EtagMismatch { etag: present.version.to_string() });
         }
+        if request.validate_only {
+            let would = self.rooms.queue.foresee_deletion(present.id, request.force).await?;
+            let deleted_session_count = count(would.session_ids.len());
+            let measured = self.measure_directories(would.session_ids).await?;
+            return Ok(v1::DeleteTriggerResponse {
+                deleted_session_count,
+                cancelled_run_count: count(would.cancelled_run_count),
+                freed_bytes: would.freed_bytes.saturating_add_unsigned(measured),
+            });
+        }
         let deleted = self.rooms.queue.delete_trigger(present.id, request.force).await?;
         self.rooms.intake.invalidate(present.id);
         let deleted_session_count = count(deleted.session_ids.len());
@@ -128,25 +167,29 @@ impl Services {
         })
     }
 
-    pub(super) async fn rotate(&self, request: &v1::RotateTriggerSecretRequest) -> Result<v1::RotateTriggerSecretResponse> {
+    pub(super) async fn rotate(&self, request: &v1::RotateTriggerSecretRequest, making: Making) -> Result<v1::RotateTriggerSecretResponse> {
         let mut fields = Fields::new();
         let overlap = fields.duration("overlap", request.overlap);
         let overlap = fields.finish(overlap)?.unwrap_or(OVERLAP);
         let present = self.find_trigger("trigger_id", &request.trigger_id).await?;
+        let id = SecretId(making.id);
+        if making.again && present.secrets.iter().any(|known| known.id == id) {
+            return Ok(v1::RotateTriggerSecretResponse { trigger: Some(self.trigger_message(&present)), secret: String::new() });
+        }
         let secret = secret(present.source, request.secret.as_deref())?.ok_or_else(|| match present.source {
             Source::Manual => Error::field("trigger_id", "names a trigger of SOURCE_MANUAL, which has no secret"),
             _ => Error::field("secret", "is required: the sender issues it"),
         })?;
         let now = UnixMicros::now();
         let hook_token = request.hook_token.then(random_hex::<16>).transpose()?;
-        let sealed = self.sealed(&secret.text, now)?;
+        let sealed = self.sealed(id, &secret.text, now)?;
         let stored = self.rooms.store.rotate_secret(present.id, &sealed, now.plus(overlap), hook_token).await?;
         self.rooms.intake.invalidate(stored.id);
         Ok(v1::RotateTriggerSecretResponse { trigger: Some(self.trigger_message(&stored)), secret: shown(Some(secret)) })
     }
 
     /// What only the other rooms can tell of a trigger.
-    fn check(&self, source: Source, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Result<()> {
+    pub(super) fn check(&self, source: Source, spec: &TriggerSpec, before: Option<&TriggerSpec>) -> Result<()> {
         let unknown = self.rooms.facts.unknown_names(spec, before);
         if !unknown.is_empty() {
             return Err(Error::FieldInvalid(unknown));
@@ -164,8 +207,7 @@ impl Services {
         later.as_deref().map_or(Ok(()), |later| prompt::check(names[1], later))
     }
 
-    fn sealed(&self, text: &str, now: UnixMicros) -> Result<NewSecret> {
-        let id = SecretId::new();
+    fn sealed(&self, id: SecretId, text: &str, now: UnixMicros) -> Result<NewSecret> {
         let last = text.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
         Ok(NewSecret { id, sealed: self.rooms.cipher.seal(id, text.as_bytes())?, hint: text[last..].to_owned(), create_time: now })
     }

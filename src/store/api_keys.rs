@@ -1,7 +1,7 @@
 //! Keys of callers. Only their hashes are here.
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait as _, PaginatorTrait, QueryFilter};
 
 use super::Store;
 use super::entity::api_key::{ActiveModel, Column, Entity};
@@ -14,29 +14,57 @@ pub(crate) struct StoredKey {
     /// For people.
     pub(crate) display_name: String,
     pub(crate) last_use_time: Option<UnixMicros>,
+    /// When it ends; none: it does not.
+    pub(crate) expire_time: Option<UnixMicros>,
+    /// The key that it ends with.
+    pub(crate) made_by: Option<ApiKeyId>,
+}
+
+/// A key to be stored.
+#[derive(Debug)]
+pub(crate) struct NewKey<'a> {
+    pub(crate) id: ApiKeyId,
+    pub(crate) display_name: &'a str,
+    pub(crate) hash: &'a [u8; 32],
+    pub(crate) prefix: &'a str,
+    pub(crate) expire_time: Option<UnixMicros>,
+    pub(crate) made_by: Option<ApiKeyId>,
 }
 
 /// The key with this hash.
 pub(crate) async fn find(store: &Store, hash: &[u8; 32]) -> Result<Option<StoredKey>> {
     let row = Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(store.read()).await?;
-    Ok(row.map(|row| StoredKey { id: ApiKeyId(row.id), display_name: row.display_name, last_use_time: row.last_use_time.map(UnixMicros) }))
+    Ok(row.map(|row| StoredKey {
+        id: ApiKeyId(row.id),
+        display_name: row.display_name,
+        last_use_time: row.last_use_time.map(UnixMicros),
+        expire_time: row.expire_time.map(UnixMicros),
+        made_by: row.made_by.map(ApiKeyId),
+    }))
 }
 
-/// How many keys there are.
+/// Whether this key is there.
+pub(crate) async fn exists(store: &Store, id: ApiKeyId) -> Result<bool> {
+    Ok(Entity::find_by_id(id.0).count(store.read()).await? > 0)
+}
+
+/// How many keys there are that do not end.
 pub(crate) async fn count(store: &Store) -> Result<u64> {
-    Ok(Entity::find().count(store.read()).await?)
+    Ok(Entity::find().filter(Column::ExpireTime.is_null()).count(store.read()).await?)
 }
 
 /// Stores an admin key.
-pub(crate) async fn insert(store: &Store, id: ApiKeyId, display_name: &str, hash: &[u8; 32], prefix: &str) -> Result<()> {
+pub(crate) async fn insert(store: &Store, key: NewKey<'_>) -> Result<()> {
     let row = ActiveModel {
-        id: Set(id.0),
-        display_name: Set(display_name.to_owned()),
+        id: Set(key.id.0),
+        display_name: Set(key.display_name.to_owned()),
         role: Set("admin".to_owned()),
-        hash: Set(hash.to_vec()),
-        prefix: Set(prefix.to_owned()),
+        hash: Set(key.hash.to_vec()),
+        prefix: Set(key.prefix.to_owned()),
         create_time: Set(UnixMicros::now().0),
         last_use_time: Set(None),
+        expire_time: Set(key.expire_time.map(|time| time.0)),
+        made_by: Set(key.made_by.map(|id| id.0)),
     };
     Entity::insert(row).exec_without_returning(store.write()).await?;
     Ok(())
@@ -48,9 +76,18 @@ pub(crate) async fn touch(store: &Store, id: ApiKeyId, now: UnixMicros) -> Resul
     Ok(())
 }
 
-/// Deletes the keys of this name that have another hash.
+/// Deletes the keys of this name that have another hash, and what was made with them.
 pub(crate) async fn delete_others(store: &Store, display_name: &str, hash: &[u8; 32]) -> Result<()> {
-    Entity::delete_many().filter(Column::DisplayName.eq(display_name)).filter(Column::Hash.ne(hash.to_vec())).exec(store.write()).await?;
+    let others = Column::DisplayName.eq(display_name).and(Column::Hash.ne(hash.to_vec())).and(Column::MadeBy.is_null());
+    let makers = Query::select().column(Column::Id).from(Entity).and_where(others.clone()).to_owned();
+    Entity::delete_many().filter(Column::MadeBy.in_subquery(makers)).exec(store.write()).await?;
+    Entity::delete_many().filter(others).exec(store.write()).await?;
+    Ok(())
+}
+
+/// Deletes the keys that ended before this time.
+pub(crate) async fn delete_ended(store: &Store, before: UnixMicros) -> Result<()> {
+    Entity::delete_many().filter(Column::ExpireTime.lt(before.0)).exec(store.write()).await?;
     Ok(())
 }
 

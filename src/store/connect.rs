@@ -17,6 +17,8 @@ use crate::domain::{Error, Result};
 /// Older versions can lose a write-ahead log when checkpoints race.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
+/// Prepared statements of a connection.
+const STATEMENTS: usize = 256;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a caller waits for a connection, and a statement for another process's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,11 +46,17 @@ async fn sqlite(path: &Path) -> Result<Store> {
         // In KiB: the hot end of the indexes stays in memory.
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "memory")
+        // In pages: a checkpoint writes each page once, however often it was changed since the one before.
+        .pragma("wal_autocheckpoint", "8000")
+        // Set statements come in a few sizes each, and stay prepared.
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     let writer = SqlitePoolOptions::new()
         .min_connections(1)
         .max_connections(1)
         .acquire_timeout(PATIENCE)
+        // The file does not go away; asking it each time would be one more way to its thread and back.
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options.clone().create_if_missing(true))
@@ -63,6 +71,7 @@ async fn sqlite(path: &Path) -> Result<Store> {
     let reader = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
         .connect_with(options.read_only(true))
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
@@ -119,6 +128,30 @@ pub(crate) async fn scratch() -> (std::sync::Arc<Store>, tempfile::TempDir) {
     let store = Store::open(&Config { url: "sqlite:test.db".to_owned() }, dir.path()).await.expect("opened");
     store.migrate_up().await.expect("migrated");
     (std::sync::Arc::new(store), dir)
+}
+
+/// The same for every database there is: SQLite, and PostgreSQL where the tests have one.
+#[cfg(test)]
+pub(crate) async fn scratches() -> Vec<(std::sync::Arc<Store>, Option<tempfile::TempDir>)> {
+    let (store, dir) = scratch().await;
+    let mut all = vec![(store, Some(dir))];
+    if let Ok(url) = std::env::var("REPRISE_TEST_DATABASE_URL") {
+        all.push((scratch_postgres(&url).await, None));
+    }
+    all
+}
+
+/// A schema of its own, so that tests do not see each other.
+#[cfg(test)]
+async fn scratch_postgres(url: &str) -> std::sync::Arc<Store> {
+    use sea_orm::ConnectionTrait as _;
+    let open = async |url: String| Store::open(&Config { url }, std::path::Path::new(".")).await.expect("PostgreSQL answers");
+    let schema = format!("t{}", uuid::Uuid::now_v7().simple());
+    writer(&open(url.to_owned()).await).execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("made");
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let store = open(format!("{url}{separator}options[search_path]={schema}")).await;
+    store.migrate_up().await.expect("migrated");
+    std::sync::Arc::new(store)
 }
 
 /// The connection of tests that look into the rows.

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, Que
 
 use super::Store;
 use super::entity::delivery::{self, Column};
-use super::entity::{delivery_payload, run, run_delivery};
+use super::entity::{delivery_payload, run_delivery};
 use super::page::{SLACK, first_id_at, page_by_id};
 use super::rows::{delivery_of, payload_of};
 use crate::domain::{Delivery, DeliveryFilter, DeliveryId, DeliveryPayload, Page, PageRequest, Result};
@@ -14,7 +14,8 @@ impl Store {
     /// The delivery of this id, without its bulky part.
     pub(crate) async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>> {
         let row = delivery::Entity::find_by_id(id.0).one(self.read()).await?;
-        row.map(delivery_of).transpose()
+        let found = row.map(delivery_of).transpose()?;
+        Ok(self.with_replays(found.into_iter().collect()).await?.pop())
     }
 
     /// Headers and whole body of a delivery; none: they are not kept.
@@ -26,7 +27,8 @@ impl Store {
     /// Deliveries, newest first.
     pub(crate) async fn list_deliveries(&self, filter: &DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>> {
         let (rows, next) = page_by_id(select(filter, page).all(self.read()).await?, page, |row| row.id);
-        Ok(Page { items: rows.into_iter().map(delivery_of).collect::<Result<_>>()?, next })
+        let items = rows.into_iter().map(delivery_of).collect::<Result<_>>()?;
+        Ok(Page { items: self.with_replays(items).await?, next })
     }
 }
 
@@ -38,7 +40,7 @@ pub(super) fn select(filter: &DeliveryFilter, page: PageRequest) -> Select<deliv
     }
 }
 
-fn condition(filter: &DeliveryFilter) -> Condition {
+pub(super) fn condition(filter: &DeliveryFilter) -> Condition {
     let mut all = Condition::all();
     if let Some(id) = filter.trigger_id {
         all = all.add(Column::TriggerId.eq(id.0));
@@ -49,9 +51,8 @@ fn condition(filter: &DeliveryFilter) -> Condition {
         all = all.add(Column::Id.in_subquery(links().and_where(Expr::col(run_delivery::Column::RunId).eq(id.0)).to_owned()));
     }
     if let Some(id) = filter.session_id {
-        let runs =
-            Query::select().column(run::Column::Id).from(run::Entity).and_where(Expr::col(run::Column::SessionId).eq(id.0)).to_owned();
-        all = all.add(Column::Id.in_subquery(links().and_where(Expr::col(run_delivery::Column::RunId).in_subquery(runs)).to_owned()));
+        // Those that were dropped or repeated made no run there, and are of the session all the same.
+        all = all.add(Column::SessionId.eq(id.0));
     }
     if !filter.outcomes.is_empty() {
         all = all.add(Column::Outcome.is_in(filter.outcomes.iter().map(|outcome| outcome.as_str())));

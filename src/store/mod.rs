@@ -1,6 +1,7 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod api_keys;
+pub(crate) mod changes;
 pub(crate) mod chunk;
 mod connect;
 mod deliveries;
@@ -10,6 +11,7 @@ pub(crate) mod journal_chunks;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
+mod replays;
 mod requests;
 pub(crate) mod retention;
 pub(crate) mod rows;
@@ -18,8 +20,11 @@ mod runs;
 pub(crate) mod samples;
 mod sessions;
 mod settings;
+pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
+pub(crate) mod together;
 pub(crate) mod triggers;
+mod usage;
 
 use std::path::Path;
 
@@ -32,8 +37,9 @@ use sea_orm::{
 use crate::domain::{Error, Result};
 
 #[cfg(test)]
-pub(crate) use connect::{scratch, writer};
-pub(crate) use requests::REMEMBERED;
+pub(crate) use connect::{scratch, scratches, writer};
+pub(crate) use page::first_id_at;
+pub(crate) use requests::{REMEMBERED, Remembered};
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

@@ -314,7 +314,11 @@ async fn deliveries_are_listed_newest_first_by_each_filter() {
     let run = samples::put(&store, samples::run(SessionId(home.id))).await;
     let mut ids = Vec::new();
     for n in 0..3 {
-        let mut row = delivery::Model { actor_login: format!("user{n}"), ..samples::delivery(TRIGGER, Some(RunId(run.id))) };
+        let mut row = delivery::Model {
+            actor_login: format!("user{n}"),
+            session_id: Some(home.id),
+            ..samples::delivery(TRIGGER, Some(RunId(run.id)))
+        };
         if n == 2 {
             row.outcome = "duplicate".to_owned();
             row.trigger_id = None;
@@ -331,7 +335,7 @@ async fn deliveries_are_listed_newest_first_by_each_filter() {
     assert_eq!(listed(all()).await, [2, 1, 0]);
     assert_eq!(listed(DeliveryFilter { trigger_id: Some(TRIGGER), ..all() }).await, [1, 0]);
     assert_eq!(listed(DeliveryFilter { run_id: Some(RunId(run.id)), ..all() }).await, [1, 0]);
-    assert_eq!(listed(DeliveryFilter { session_id: Some(SessionId(home.id)), ..all() }).await, [1, 0]);
+    assert_eq!(listed(DeliveryFilter { session_id: Some(SessionId(home.id)), ..all() }).await, [2, 1, 0], "a repeat too");
     assert_eq!(listed(DeliveryFilter { outcomes: vec![DeliveryOutcome::Duplicate], ..all() }).await, [2]);
     assert_eq!(listed(DeliveryFilter { actor: Some("user1".to_owned()), ..all() }).await, [1]);
     assert_eq!(listed(DeliveryFilter { event_kind: Some("push".to_owned()), ..all() }).await, [0; 0]);
@@ -340,10 +344,22 @@ async fn deliveries_are_listed_newest_first_by_each_filter() {
     assert_eq!((rest.items.len(), rest.next), (1, None));
 
     let body = zstd::bulk::compress(b"{\"a\":1}", 1).expect("compressed");
-    samples::put(&store, delivery_payload::Model { delivery_id: ids[0], headers: vec![], body: Some(body) }).await;
+    samples::put(&store, delivery_payload::Model { delivery_id: ids[0], headers: vec![], body: Some(body), walk: None }).await;
     assert_eq!(store.delivery_payload(DeliveryId(ids[0])).await.expect("read").expect("kept").body, b"{\"a\":1}");
     assert_eq!(store.delivery_payload(DeliveryId(ids[1])).await.expect("read"), None);
     assert!(store.delivery(DeliveryId(ids[0])).await.expect("read").is_some());
+
+    let mut replays = Vec::new();
+    for _ in 0..22 {
+        let row = delivery::Model { replay_of: Some(ids[0]), ..samples::delivery(TRIGGER, None) };
+        replays.insert(0, DeliveryId(samples::put(&store, row).await.id));
+    }
+    let original = store.delivery(DeliveryId(ids[0])).await.expect("read").expect("there");
+    assert_eq!(original.replayed_by, replays[..20], "the latest first, and no more");
+    let oldest = store.oldest_deliveries(&all(), 4).await.expect("listed");
+    assert_eq!(oldest.iter().map(|one| one.id.0).collect::<Vec<_>>(), [ids[0], ids[1], ids[2], replays[21].0]);
+    let recent = store.recent_deliveries(Some(TRIGGER), Source::Github, 2).await.expect("listed");
+    assert_eq!(recent.iter().map(|one| one.id).collect::<Vec<_>>(), replays[..2]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use super::*;
 use crate::domain::{ApiKeyId, RunId, SessionId, TriggerId};
 use crate::store::entity::{attempt, delivery, delivery_payload, journal_chunk, remembered_request, run, run_delivery, session};
-use crate::store::{samples, scratch};
+use crate::store::{Remembered, samples, scratch};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const TRIGGER: TriggerId = TriggerId(Uuid::from_u128(1));
@@ -48,7 +48,7 @@ async fn put_run(store: &Store, days: u32, finished: bool) -> RunId {
     }
     let sent = delivery::Model { id: id(salt | 1 << 20), ..samples::delivery(TRIGGER, Some(RunId(run))) };
     let sent = samples::put(store, sent).await.id;
-    samples::put(store, delivery_payload::Model { delivery_id: sent, headers: vec![], body: Some(vec![1]) }).await;
+    samples::put(store, delivery_payload::Model { delivery_id: sent, headers: vec![], body: Some(vec![1]), walk: None }).await;
     samples::link(store, run, 0, sent).await;
     RunId(run)
 }
@@ -118,8 +118,9 @@ async fn runs_go_with_what_belongs_to_them() {
 async fn answers_are_remembered_for_a_day() {
     let (store, _dir) = scratch().await;
     let key = ApiKeyId::new();
-    store.remember_request(key, "FireTrigger", "r1", [1; 32], vec![7]).await.expect("kept");
-    assert_eq!(store.remembered_request(key, "FireTrigger", "r1").await.expect("read"), Some(([1; 32], vec![7])));
+    store.begin_request(key, "FireTrigger", "r1", [1; 32]).await.expect("begun");
+    store.remember_request(key, "FireTrigger", "r1", vec![7]).await.expect("kept");
+    assert_eq!(store.remembered_request(key, "FireTrigger", "r1").await.expect("read"), Some(([1; 32], Remembered::Answered(vec![7]))));
     assert_eq!(store.remembered_request(key, "RetryRun", "r1").await.expect("read"), None, "another rpc");
     assert_eq!(store.remembered_request(ApiKeyId::new(), "FireTrigger", "r1").await.expect("read"), None, "another key");
     let old = remembered_request::Model {
@@ -132,8 +133,14 @@ async fn answers_are_remembered_for_a_day() {
     };
     samples::put(&store, old).await;
     assert_eq!(store.remembered_request(key, "FireTrigger", "r0").await.expect("read"), None, "too long ago");
-    store.remember_request(key, "FireTrigger", "r0", [2; 32], vec![8]).await.expect("replaced");
-    assert_eq!(store.remembered_request(key, "FireTrigger", "r0").await.expect("read"), Some(([2; 32], vec![8])));
+    store.begin_request(key, "FireTrigger", "r0", [2; 32]).await.expect("replaced");
+    store.remember_request(key, "FireTrigger", "r0", vec![8]).await.expect("kept");
+    assert_eq!(store.remembered_request(key, "FireTrigger", "r0").await.expect("read"), Some(([2; 32], Remembered::Answered(vec![8]))));
+    let began = store.begin_request(key, "FireTrigger", "r2", [3; 32]).await.expect("begun");
+    let known = store.remembered_request(key, "FireTrigger", "r2").await.expect("read");
+    assert_eq!(known, Some(([3; 32], Remembered::Begun(began))), "at work");
+    store.forget_request(key, "FireTrigger", "r2").await.expect("forgotten");
+    assert_eq!(store.remembered_request(key, "FireTrigger", "r2").await.expect("read"), None);
     assert_eq!(delete_all(&store, Old::Requests, UnixMicros::now()).await, 2);
 }
 

@@ -85,15 +85,18 @@ fn statuses(filter: &RunFilter) -> Vec<&'static str> {
     words
 }
 
+/// Runs without their prompts, which can be large, and which no list shows.
+pub(super) fn shown() -> Select<run::Entity> {
+    use run::Column;
+    let shown = Column::iter().filter(|column| !matches!(column, Column::Prompt | Column::PromptOverride));
+    let query = run::Entity::find().select_only().columns(shown);
+    ["prompt", "prompt_override"].into_iter().fold(query, |query, unread| query.expr_as(Expr::cust("NULL"), unread))
+}
+
 /// Everything of the filter but the states.
 pub(super) fn filtered(filter: &RunFilter, page: PageRequest) -> Select<run::Entity> {
     use run::Column;
-    // Prompts can be large, and no list shows them.
-    let shown = Column::iter().filter(|column| !matches!(column, Column::Prompt | Column::PromptOverride));
-    let mut query = run::Entity::find().select_only().columns(shown);
-    for unread in ["prompt", "prompt_override"] {
-        query = query.expr_as(Expr::cust("NULL"), unread);
-    }
+    let mut query = shown();
     query = query.order_by_desc(Column::Id).limit(u64::from(page.size) + 1);
     if let Some(after) = page.after {
         query = query.filter(Column::Id.lt(after.id));

@@ -6,6 +6,7 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _, Select, Value,
 };
 
+use super::entity::conversation;
 use super::entity::session::{self, Column};
 use super::page::cut;
 use super::rows::{session_of, sessions_of};
@@ -51,6 +52,12 @@ impl Store {
     /// Which files of the session's present conversation are in custody.
     pub(crate) async fn manifest(&self, id: SessionId) -> Result<Option<Manifest>> {
         let row = session::Entity::find_by_id(id.0).one(self.read()).await?;
+        row.map(|row| payload::manifest_from(&row.manifest)).transpose()
+    }
+
+    /// Which files of an earlier conversation of the session are in custody.
+    pub(crate) async fn manifest_of(&self, id: SessionId, generation: i32) -> Result<Option<Manifest>> {
+        let row = conversation::Entity::find_by_id((id.0, generation)).one(self.read()).await?;
         row.map(|row| payload::manifest_from(&row.manifest)).transpose()
     }
 

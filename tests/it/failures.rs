@@ -86,7 +86,7 @@ async fn a_cancelled_run_ends_at_once_and_its_conversation_stays() {
     for _ in 0..2 {
         client
             .runs
-            .cancel_run(v1::CancelRunRequest { run_id: answer.run_id(), reason: "enough".to_owned() })
+            .cancel_run(v1::CancelRunRequest { run_id: answer.run_id(), reason: "enough".to_owned(), ..Default::default() })
             .await
             .expect("accepted twice");
     }

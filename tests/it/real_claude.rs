@@ -26,9 +26,13 @@ struct World {
 
 impl World {
     async fn new(claude: PathBuf, change: impl FnOnce(&mut v1::Trigger)) -> Self {
+        Self::with(claude, "", change).await
+    }
+
+    async fn with(claude: PathBuf, config: &str, change: impl FnOnce(&mut v1::Trigger)) -> Self {
         let dir = tempfile::tempdir().expect("temp dir");
         let model = Model::start(dir.path(), "HERON");
-        let server = Setup::real(claude, &model.url).start();
+        let server = Setup::real(claude, &model.url).with(config).start();
         let mut client = Client::connect(&server).await;
         let (url, secret) = client.github_trigger("reviews", change).await;
         Self { server, model, client, url, secret, _dir: dir, sent: 0 }
@@ -216,4 +220,118 @@ async fn text_of_a_stranger_cannot_read_files_or_run_commands() {
     assert!(!seen.iter().any(|request| request.contains("root:x:0")), "the file does not");
     let session = world.session().await;
     assert_eq!((session.turn_count, session.generation), (4, 1), "no command of the text ended the conversation");
+}
+
+#[tokio::test]
+async fn a_fork_remembers_and_the_original_does_not_learn_what_it_was_told() {
+    let Some(claude) = real_claude() else { return };
+    let mut world = World::new(claude, |_| {}).await;
+    let (_, first) = world.comment(FIRST).await;
+    succeeded(&first);
+    let original = world.session().await;
+    let request = v1::ForkSessionRequest { session_id: original.id.clone(), ..Default::default() };
+    let copy = world.client.sessions.fork_session(request).await.expect("forked").into_inner().session.expect("a session");
+    assert_ne!(copy.agent_session_id, original.agent_session_id);
+    let ask = async |world: &mut World, session_id: &str, prompt: &str| {
+        let request = v1::FireTriggerRequest {
+            trigger_id: "reviews".to_owned(),
+            session_id: session_id.to_owned(),
+            prompt: Some(prompt.to_owned()),
+            ..Default::default()
+        };
+        let fired = world.client.triggers.fire_trigger(request).await.expect("fired").into_inner();
+        world.client.watch(&fired.run.expect("a run").id).await.1
+    };
+    let told = format!("{QUESTION} And remember: the cellar holds a quokka.");
+    let forked = ask(&mut world, &copy.id, &told).await;
+    succeeded(&forked);
+    assert_eq!((forked.lineage(), forked.session_id.as_str()), (v1::Lineage::Forked, copy.id.as_str()));
+    assert_eq!(forked.continued_from_run_id, first.id);
+    assert!(forked.result_text.contains("HERON"), "the copy remembers: {}", forked.result_text);
+    let usage = forked.usage.expect("usage");
+    assert!(usage.cost_usd > 0.0 && usage.cost_usd < first.usage.expect("usage").cost_usd, "{usage:?}");
+
+    // The original goes on: it remembers its own, and nothing of the copy goes to the model.
+    let before = world.model.requests().len();
+    let (_, second) = world.comment(QUESTION).await;
+    succeeded(&second);
+    assert_eq!(second.lineage(), v1::Lineage::Continued);
+    assert!(second.result_text.contains("HERON"), "{}", second.result_text);
+    let since: Vec<String> = world.model.requests().split_off(before).iter().map(ToString::to_string).collect();
+    assert!(!since.is_empty() && !since.iter().any(|request| request.contains("quokka")), "the original does not learn it");
+    let again = ask(&mut world, &copy.id, "What does the cellar hold?").await;
+    succeeded(&again);
+    assert_eq!(again.lineage(), v1::Lineage::Continued);
+    let last = world.model.requests().pop().expect("a request").to_string();
+    assert!(last.contains("quokka") && last.contains("HERON"), "the copy keeps both");
+    assert_eq!(world.session().await.agent_session_id, original.agent_session_id);
+}
+
+#[tokio::test]
+async fn a_fork_after_a_turn_knows_nothing_of_later_turns() {
+    let Some(claude) = real_claude() else { return };
+    let mut world = World::new(claude, |_| {}).await;
+    let (_, first) = world.comment(FIRST).await;
+    let (_, second) = world.comment("And remember: the cellar holds a quokka.").await;
+    succeeded(&second);
+    let original = world.session().await;
+    let request = v1::ForkSessionRequest { session_id: original.id, after_run_id: first.id, ..Default::default() };
+    let copy = world.client.sessions.fork_session(request).await.expect("forked").into_inner().session.expect("a session");
+    let request = v1::FireTriggerRequest {
+        trigger_id: "reviews".to_owned(),
+        session_id: copy.id,
+        prompt: Some(QUESTION.to_owned()),
+        ..Default::default()
+    };
+    let before = world.model.requests().len();
+    let fired = world.client.triggers.fire_trigger(request).await.expect("fired").into_inner();
+    let (_, forked) = world.client.watch(&fired.run.expect("a run").id).await;
+    succeeded(&forked);
+    assert!(forked.result_text.contains("HERON"), "{}", forked.result_text);
+    let since: Vec<String> = world.model.requests().split_off(before).iter().map(ToString::to_string).collect();
+    assert!(!since.is_empty() && !since.iter().any(|request| request.contains("quokka")), "what came later is not in the copy");
+}
+
+#[tokio::test]
+async fn a_cancel_after_the_step_ends_between_two_tool_calls() {
+    let Some(claude) = real_claude() else { return };
+    let profile = "[profiles.builder]\npermission_mode = \"dontAsk\"\ntools = [\"Bash\"]\nallowed_tools = [\"Bash\"]";
+    let builder = |trigger: &mut v1::Trigger| {
+        trigger.agent = Some(v1::AgentOptions { profile: Some("builder".to_owned()), ..Default::default() });
+    };
+    let mut world = World::with(claude, profile, builder).await;
+    world.comment(FIRST).await;
+    let before = world.session().await;
+    let steps = r#"[[tool: Bash {"command":"sleep 4 && echo first-$((40+2))"}]] [[tool: Bash {"command":"echo second-$((40+2))"}]]"#;
+    let answer = hook::github(&world.url, &world.secret, "issue_comment", "steps", &hook::comment(412, steps)).await.expect("answered");
+    let called = async {
+        let request = v1::WatchRunRequest { run_id: answer.run_id(), ..Default::default() };
+        let mut stream = world.client.runs.watch_run(request).await.expect("watched").into_inner();
+        while let Some(message) = stream.message().await.expect("a message") {
+            if let Some(v1::watch_run_response::Event::Entry(entry)) = message.event
+                && matches!(entry.kind, Some(Kind::ToolCall(_)))
+            {
+                return;
+            }
+        }
+        panic!("no tool was called");
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), called).await.expect("the tool was called within 60 s");
+    let cancel = v1::CancelRunRequest { run_id: answer.run_id(), mode: v1::CancelMode::AfterStep.into(), ..Default::default() };
+    world.client.runs.cancel_run(cancel).await.expect("asked");
+    let (entries, ended) = world.client.watch(&answer.run_id()).await;
+    assert_eq!(ended.state(), v1::RunState::Cancelled);
+    let results: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            Some(Kind::ToolResult(result)) => Some(result.text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert!(results.iter().any(|text| text.contains("first-42")), "the step was done: {results:?}");
+    assert!(!results.iter().any(|text| text.contains("second-42")), "and no other: {results:?}");
+    let (_, next) = world.comment(QUESTION).await;
+    succeeded(&next);
+    assert!(next.result_text.contains("HERON"), "{}", next.result_text);
+    assert_eq!(world.session().await.agent_session_id, before.agent_session_id);
 }

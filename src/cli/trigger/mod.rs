@@ -1,5 +1,7 @@
 //! `reprise trigger …`.
 
+mod evaluate;
+pub(crate) mod explain;
 mod fields;
 mod fire;
 mod setup;
@@ -90,6 +92,12 @@ pub struct UpdateArgs {
     /// Only if the trigger still has this version.
     #[arg(long, default_value = "")]
     etag: String,
+    /// Change nothing: try the change on the trigger's last deliveries, and say which conversations it would end.
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: on how many deliveries.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=500), requires = "dry_run")]
+    deliveries: i32,
 }
 
 /// How a secret is replaced.
@@ -120,7 +128,7 @@ pub(crate) async fn run(command: TriggerCommand, api: &Api, screen: &mut Screen)
         }
         TriggerCommand::Update(args) => update(*args, api, screen).await?,
         TriggerCommand::Delete { trigger, force } => {
-            let request = DeleteTriggerRequest { trigger_id: trigger.clone(), etag: String::new(), force };
+            let request = DeleteTriggerRequest { trigger_id: trigger.clone(), force, ..DeleteTriggerRequest::default() };
             let answer = api.triggers().delete_trigger(request).await?.into_inner();
             if !screen.document(&answer)? {
                 let sessions = plural(answer.deleted_session_count.into(), "session");
@@ -138,7 +146,7 @@ pub(crate) async fn run(command: TriggerCommand, api: &Api, screen: &mut Screen)
 async fn create(args: CreateArgs, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
     let trigger = Trigger { slug: args.slug, source: args.source.into(), ..args.fields.into_trigger()? };
     let given = args.secret.read()?;
-    let request = CreateTriggerRequest { trigger: Some(trigger), secret: given.clone(), request_id: String::new() };
+    let request = CreateTriggerRequest { trigger: Some(trigger), secret: given.clone(), ..CreateTriggerRequest::default() };
     let answer = api.triggers().create_trigger(request).await?.into_inner();
     if screen.document(&answer)? {
         return Ok(());
@@ -256,7 +264,14 @@ async fn update(args: UpdateArgs, api: &Api, screen: &mut Screen) -> Result<(), 
     }
     let update_mask = (!args.clear.is_empty()).then_some(prost_types::FieldMask { paths: args.clear });
     let trigger = Trigger { id: args.trigger, etag: args.etag, ..changes };
-    let answer = api.triggers().update_trigger(UpdateTriggerRequest { trigger: Some(trigger), update_mask }).await?.into_inner();
+    if args.dry_run {
+        return evaluate::try_change(trigger, update_mask, args.deliveries, api, screen).await;
+    }
+    let answer = api
+        .triggers()
+        .update_trigger(UpdateTriggerRequest { trigger: Some(trigger), update_mask, validate_only: false })
+        .await?
+        .into_inner();
     if screen.document(&answer)? {
         return Ok(());
     }

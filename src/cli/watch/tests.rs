@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, async_trait};
 
 use super::*;
@@ -47,9 +48,7 @@ fn snapshot(sequence: i32, state: RunState) -> WatchRunResponse {
 
 #[async_trait]
 impl RunService for Breaking {
-    type WatchRunStream = tokio_stream::Iter<std::vec::IntoIter<Result<WatchRunResponse, Status>>>;
-
-    async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+    async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<BoxStream<WatchRunResponse>>, Status> {
         let mut asked = self.asked.lock().expect("not poisoned");
         asked.push(request.into_inner().position);
         let messages = match asked.len() {
@@ -62,7 +61,7 @@ impl RunService for Breaking {
                 vec![Ok(snapshot(2, RunState::Running)), Ok(text(3, "three")), Ok(outcome), Ok(snapshot(4, RunState::Failed))]
             }
         };
-        Ok(Response::new(tokio_stream::iter(messages)))
+        Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
     }
 
     async fn list_runs(&self, _: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {

@@ -85,6 +85,8 @@ text_enum! {
         Recovered = "recovered",
         /// It began anew, since the conversation was reset, expired or no longer fits.
         Renewed = "renewed",
+        /// It continued a copy of one.
+        Forked = "forked",
     }
 }
 
@@ -97,6 +99,18 @@ text_enum! {
         Fresh = "fresh",
         /// The thread's, or fail.
         Resume = "resume",
+        /// A copy of the thread's, in a session of its own.
+        Fork = "fork",
+    }
+}
+
+text_enum! {
+    /// When a live run that is cancelled is stopped.
+    CancelMode {
+        /// At once.
+        Now = "now",
+        /// When the tool call that is running has answered; at once while none runs.
+        AfterStep = "after_step",
     }
 }
 

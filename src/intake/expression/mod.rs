@@ -4,11 +4,13 @@
 //! size and how deep its loops nest. Everything else is linear in the payload, which has a limit of its own.
 
 mod check;
+mod reads;
 mod value;
 
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Program, Value};
+pub(crate) use reads::read;
 use serde_json::Value as Json;
 
 use crate::domain::{Event, Header};
@@ -62,6 +64,8 @@ pub(crate) struct Expression {
     event: bool,
     payload: bool,
     headers: bool,
+    /// Names of the members that it may read.
+    pub(crate) reads: Arc<[String]>,
 }
 
 impl Expression {
@@ -83,7 +87,9 @@ impl Expression {
     fn parse(source: &str) -> Result<Self, Invalid> {
         let program = ENV.compile(source).map_err(|errors| check::syntax(&errors))?;
         let names = check::check(&program)?;
-        Ok(Self { event: names.contains("event"), payload: names.contains("payload"), headers: names.contains("headers"), program })
+        let reads = reads::of(program.expression()).into();
+        let [event, payload, headers] = ["event", "payload", "headers"].map(|name| names.contains(name));
+        Ok(Self { event, payload, headers, reads, program })
     }
 
     /// A rule's verdict. Errors say what went wrong, for people.

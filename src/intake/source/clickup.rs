@@ -6,6 +6,8 @@ use super::{Look, Raw, Reading, Refusal, first_id, first_text, signature};
 use crate::domain::{Actor, ActorKind, Event, HmacAlgorithm, HmacEncoding};
 
 const SIGNATURE: &str = "x-signature";
+/// What an event of the public API belongs to.
+pub(super) const THREAD: &[&str] = &["task_id", "list_id", "folder_id", "space_id", "goal_id"];
 
 pub(super) fn verify(raw: &Raw<'_>, secrets: &[&[u8]]) -> Result<usize, Refusal> {
     let given = raw.header(SIGNATURE).map(|hex| signature::decode(HmacEncoding::Hex, hex));
@@ -32,7 +34,7 @@ fn webhook(payload: &Json) -> Reading {
         event: Event {
             action: String::new(),
             actor: Actor { id: item.id("user.id").unwrap_or_default(), login: item.text("user.username"), kind: ActorKind::Unknown },
-            thread_key: task.clone().or_else(|| first_id(payload, &["list_id", "folder_id", "space_id", "goal_id"])),
+            thread_key: first_id(payload, THREAD),
             title: first_text(payload, &["task.name", "name"]),
             url: task.map(|task| format!("https://app.clickup.com/t/{task}")).unwrap_or_default(),
             text: comment(item),

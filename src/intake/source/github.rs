@@ -8,6 +8,18 @@ use super::{Look, Raw, Reading, Refusal, first_id, first_text, signature};
 use crate::domain::{Actor, ActorKind, Event, HmacAlgorithm, HmacEncoding};
 
 const SIGNATURE: &str = "x-hub-signature-256";
+/// What a thread key is made of: the repository, and the first of the others that there is.
+pub(super) const THREAD: &[&str] = &[
+    "repository.full_name",
+    "pull_request.number",
+    "issue.number",
+    "check_suite.pull_requests.0.number",
+    "check_run.pull_requests.0.number",
+    "check_run.check_suite.pull_requests.0.number",
+    "workflow_run.pull_requests.0.number",
+    "discussion.number",
+    "ref",
+];
 
 pub(super) fn verify(raw: &Raw<'_>, secrets: &[&[u8]]) -> Result<usize, Refusal> {
     let header = raw.header(SIGNATURE);
@@ -127,21 +139,11 @@ pub(super) fn read(raw: &Raw<'_>, payload: &Json) -> Reading {
 /// thread. The repository is named as people name it; `payload.repository.id` in a thread key of one's own survives
 /// renames.
 fn thread_key(payload: &Json) -> Option<String> {
-    let repository = payload.id("repository.full_name")?;
-    let number = first_id(
-        payload,
-        &[
-            "pull_request.number",
-            "issue.number",
-            "check_suite.pull_requests.0.number",
-            "check_run.pull_requests.0.number",
-            "check_run.check_suite.pull_requests.0.number",
-            "workflow_run.pull_requests.0.number",
-            "discussion.number",
-        ],
-    );
+    let [repository, numbers @ .., branch] = THREAD else { return None };
+    let repository = payload.id(repository)?;
+    let number = first_id(payload, numbers);
     // The branch of a run without pull request is not used: a fork may name its branch like one of ours.
-    number.map(|number| format!("{repository}#{number}")).or_else(|| Some(format!("{repository}@{}", payload.id("ref")?)))
+    number.map(|number| format!("{repository}#{number}")).or_else(|| Some(format!("{repository}@{}", payload.id(branch)?)))
 }
 
 fn title(payload: &Json) -> String {

@@ -54,24 +54,26 @@ pub(super) fn read(raw: &Raw<'_>, payload: &Json) -> Reading {
     }
 }
 
+/// Where the issue stands in events about something else, and last where it stands in its own.
+pub(super) const THREAD: &[&str] = &[
+    "agentSession.issue.id",
+    "agentSession.issueId",
+    "data.issueId",
+    "data.issue.id",
+    "data.comment.issueId",
+    "notification.issueId",
+    "notification.issue.id",
+    "data.id",
+];
+
 /// The issue, whatever happened to it. An agent session is not a thread: a second delegation of the same issue makes
 /// another one.
 fn thread_key(kind: &str, payload: &Json) -> Option<String> {
     if kind == "Issue" {
         return payload.id("data.id");
     }
-    first_id(
-        payload,
-        &[
-            "agentSession.issue.id",
-            "agentSession.issueId",
-            "data.issueId",
-            "data.issue.id",
-            "data.comment.issueId",
-            "notification.issueId",
-            "notification.issue.id",
-        ],
-    )
+    let [others @ .., _] = THREAD else { return None };
+    first_id(payload, others)
 }
 
 fn actor(payload: &Json) -> Actor {

@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 use super::{Look, Reading, first_id, first_text};
 use crate::domain::{Actor, ActorKind, Event};
 
+/// Where a thread key may stand.
+pub(super) const THREAD: &[&str] = &["thread_key", "data.thread_key"];
+
 pub(super) fn read(payload: &Json) -> Reading {
     let author = ["actor", "author", "user", "data.actor", "data.author", "data.user"].iter().find_map(|path| payload.at(path));
     Reading {
@@ -16,7 +19,7 @@ pub(super) fn read(payload: &Json) -> Reading {
             kind: first_text(payload, &["type", "event", "kind"]),
             action: first_text(payload, &["action", "data.action"]),
             actor: author.map(actor).unwrap_or_default(),
-            thread_key: first_id(payload, &["thread_key", "data.thread_key"]),
+            thread_key: first_id(payload, THREAD),
             title: first_text(payload, &["title", "data.title"]),
             url: first_text(payload, &["url", "data.url"]),
             text: first_text(payload, &["text", "message", "data.text", "data.message"]),

@@ -143,6 +143,26 @@ pub(crate) fn read_by_hand(source: Source, profile: Option<&HmacProfile>, raw: &
     bounded(reading)
 }
 
+/// Where the source's own thread key stands in this payload, as expressions name it.
+pub(crate) fn thread_reads(source: Source, payload: &Json) -> Vec<String> {
+    let paths: &[&str] = match source {
+        Source::Github => github::THREAD,
+        Source::Linear => linear::THREAD,
+        Source::Clickup => clickup::THREAD,
+        Source::StandardWebhooks | Source::GenericHmac | Source::Manual => manual::THREAD,
+    };
+    let mut found = paths.iter().filter(|path| payload.id(path).is_some());
+    // Of GitHub's two parts the first is always the repository.
+    let kept = if source == Source::Github { 2 } else { 1 };
+    let named = |path: &&str| {
+        path.split('.').fold("payload".to_owned(), |name, step| match step.parse::<usize>() {
+            Ok(place) => format!("{name}[{place}]"),
+            Err(_) => format!("{name}.{step}"),
+        })
+    };
+    found.by_ref().take(kept).map(named).collect()
+}
+
 /// Cuts what a sender may make as long as it likes, and takes out what not every database stores.
 fn bounded(mut reading: Reading) -> Reading {
     let event = &mut reading.event;

@@ -124,10 +124,10 @@ impl Plan {
 
     /// A delivery that may run: a new run, a merge, or a stop that only its session can tell.
     fn run(&mut self, row: &mut DeliveryPlan, delivery: &NewDelivery, request: &RunRequest) -> Result<()> {
-        let known = match &request.thread {
-            RunThread::Key(key) => delivery.trigger_id.and_then(|trigger| self.threads.get(&(trigger.0, key.clone())).copied()),
-            RunThread::Once => None,
-        };
+        let known = self.place(delivery, request);
+        if let (RunThread::Session(id), None) = (&request.thread, known) {
+            return Err(Error::NotFound { kind: "session", id: id.to_string() });
+        }
         let session = known.map(|place| &self.sessions[place]);
         row.session_id = session.map(|session| session.id);
         let busy = session.is_some_and(|session| session.state != SessionState::Idle);
@@ -138,7 +138,7 @@ impl Plan {
             row.session_id = None;
             return Ok(());
         }
-        if request.session_mode == SessionMode::Resume && !continues {
+        if matches!(request.session_mode, SessionMode::Resume | SessionMode::Fork) && !continues {
             return Err(Error::SessionModeImpossible { why: "the thread has no conversation to continue".to_owned() });
         }
         if busy && request.busy == BusyPolicy::Drop {
@@ -159,6 +159,15 @@ impl Plan {
         row.session_id = Some(self.sessions[place].id);
         row.run_id = Some(self.enqueue(row.index, place, delivery, request));
         Ok(())
+    }
+
+    /// The session that a delivery finds, by its place in the plan.
+    pub(super) fn place(&self, delivery: &NewDelivery, request: &RunRequest) -> Option<usize> {
+        match &request.thread {
+            RunThread::Key(key) => delivery.trigger_id.and_then(|trigger| self.threads.get(&(trigger.0, key.clone())).copied()),
+            RunThread::Session(id) => self.named.get(&id.0).copied(),
+            RunThread::Once => None,
+        }
     }
 
     fn check_room(&self, session: Option<usize>) -> Result<()> {
@@ -210,7 +219,7 @@ impl Plan {
         let trigger_id = delivery.trigger_id.map_or(Uuid::nil(), |id| id.0);
         let (kind, thread_key) = match &request.thread {
             RunThread::Key(key) => (SessionKind::Thread, Some(key.clone())),
-            RunThread::Once => (SessionKind::Once, None),
+            RunThread::Session(_) | RunThread::Once => (SessionKind::Once, None),
         };
         let place = self.sessions.len();
         if let Some(key) = &thread_key {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Value};
 use uuid::Uuid;
 
 use super::Prepared;
@@ -15,9 +15,12 @@ use crate::queue::figures::Figures;
 use crate::queue::transaction::Step;
 use crate::queue::{Disposition, RunRequest, RunThread};
 use crate::store::payload::word;
-use crate::store::sql::{placeholders, statement};
+use crate::store::together::{self, FIRST, Part, keys};
 
 const DAY: u64 = 24 * 60 * 60;
+/// What is read of a session.
+const SESSION: &str = "s.id, s.trigger_id, s.trigger_slug, s.thread_key, s.title, s.url, s.state, s.ready_time, s.head, s.tail, \
+                       s.queued_count, s.run_count, s.generation, s.agent_session_id, s.last_use_time";
 
 /// The plan of a batch before its first decision.
 pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: &Figures, now: UnixMicros) -> Step<Plan> {
@@ -28,6 +31,7 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
         triggers: Default::default(),
         holders: HashMap::new(),
         threads: HashMap::new(),
+        named: HashMap::new(),
         sessions: Vec::new(),
         deliveries: Vec::with_capacity(batch.len()),
         runs: Vec::with_capacity(batch.len()),
@@ -36,34 +40,29 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
         freed: Vec::new(),
         counted: BTreeMap::new(),
     };
-    triggers(tx, batch, &mut plan).await?;
-    sessions(tx, batch, figures, &mut plan).await?;
+    let backend = tx.get_database_backend();
+    let asked = vec![triggers(batch, backend), sessions(batch, backend), named_sessions(batch, backend), holders(batch)];
+    let mut found = together::run(tx, asked).await?.into_iter();
+    let mut next = || found.next().unwrap_or_default();
+    for row in next() {
+        plan.triggers.insert(row.try_get_by_index(FIRST)?);
+    }
+    note_sessions(next(), figures, &mut plan)?;
+    note_named(next(), figures, &mut plan)?;
+    note_holders(next(), &mut plan)?;
     latest_runs(tx, batch, &mut plan).await?;
-    holders(tx, batch, &mut plan).await?;
     Ok(plan)
 }
 
-/// `WITH k (…) AS (VALUES …)`: the keys that a query joins with, one index look-up each.
-fn keys(columns: &str, rows: usize) -> String {
-    format!("WITH k ({columns}) AS (VALUES {}) ", placeholders(rows, columns.split(',').count()))
-}
-
-async fn rows(tx: &DatabaseTransaction, text: String, values: Vec<Value>) -> Step<Vec<QueryResult>> {
-    Ok(tx.query_all_raw(statement(tx.get_database_backend(), text, values)).await?)
-}
-
 /// Which triggers exist; none of them can be deleted before this transaction ends.
-async fn triggers(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Plan) -> Step<()> {
+fn triggers(batch: &[Prepared], backend: DbBackend) -> Part {
     let ids: BTreeSet<Uuid> = batch.iter().filter_map(|one| one.delivery.trigger_id).map(|id| id.0).collect();
     if ids.is_empty() {
-        return Ok(());
+        return Part::default();
     }
-    let lock = if tx.get_database_backend() == sea_orm::DbBackend::Postgres { " FOR KEY SHARE" } else { "" };
-    let text = format!("SELECT id FROM triggers WHERE id IN {} ORDER BY id{lock}", placeholders(1, ids.len()));
-    for row in rows(tx, text, ids.into_iter().map(Value::from).collect()).await? {
-        plan.triggers.insert(row.try_get_by_index(0)?);
-    }
-    Ok(())
+    let lock = if backend == DbBackend::Postgres { " ORDER BY t.id FOR KEY SHARE OF t" } else { "" };
+    let (with, values) = keys("i", ids.into_iter().map(Value::from).collect());
+    Part { head: with + " SELECT", tail: format!("t.id FROM k JOIN triggers t ON t.id = k.i{lock}"), values }
 }
 
 fn request(one: &Prepared) -> Option<&RunRequest> {
@@ -78,27 +77,25 @@ fn thread(one: &Prepared) -> Option<(Uuid, &String, &RunRequest)> {
     let request = request(one)?;
     match &request.thread {
         RunThread::Key(key) => Some((one.delivery.trigger_id?.0, key, request)),
-        RunThread::Once => None,
+        RunThread::Session(_) | RunThread::Once => None,
     }
 }
 
 /// The sessions of the batch's threads, locked in one order for all.
-async fn sessions(tx: &DatabaseTransaction, batch: &[Prepared], figures: &Figures, plan: &mut Plan) -> Step<()> {
+fn sessions(batch: &[Prepared], backend: DbBackend) -> Part {
     let wanted: BTreeSet<(Uuid, &String)> = batch.iter().filter_map(thread).map(|(trigger, key, _)| (trigger, key)).collect();
     if wanted.is_empty() {
-        return Ok(());
+        return Part::default();
     }
-    let lock =
-        if tx.get_database_backend() == sea_orm::DbBackend::Postgres { " ORDER BY s.trigger_id, s.thread_key FOR UPDATE OF s" } else { "" };
-    let text = format!(
-        "{}SELECT s.id, s.trigger_id, s.trigger_slug, s.thread_key, s.title, s.url, s.state, s.ready_time, s.head, s.tail, s.queued_count, \
-         s.run_count, s.generation, s.agent_session_id, s.last_use_time FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d{lock}",
-        keys("t, d", wanted.len()),
-    );
-    let values = wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.as_str().into()]).collect();
-    let days = u64::try_from(figures.settings.sessions.auto_cleanup_days).unwrap_or(0);
-    let oldest_use = plan.now.minus(std::time::Duration::from_secs(days * DAY));
-    for row in rows(tx, text, values).await? {
+    let lock = if backend == DbBackend::Postgres { " ORDER BY s.trigger_id, s.thread_key FOR UPDATE OF s" } else { "" };
+    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.as_str().into()]).collect());
+    let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d{lock}");
+    Part { head: with + " SELECT", tail, values }
+}
+
+fn note_sessions(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
+    let oldest_use = oldest_use(plan, figures);
+    for row in rows {
         let session = session(&row, oldest_use)?;
         if let Some(key) = &session.thread_key {
             plan.threads.insert((session.trigger_id, key.clone()), plan.sessions.len());
@@ -108,25 +105,62 @@ async fn sessions(tx: &DatabaseTransaction, batch: &[Prepared], figures: &Figure
     Ok(())
 }
 
+/// The sessions that deliveries of this batch name, as far as they are their trigger's; locked after those of threads.
+fn named_sessions(batch: &[Prepared], backend: DbBackend) -> Part {
+    let wanted: BTreeSet<(Uuid, Uuid)> = batch.iter().filter_map(|one| Some((one.delivery.trigger_id?.0, named(one)?))).collect();
+    if wanted.is_empty() {
+        return Part::default();
+    }
+    let lock = if backend == DbBackend::Postgres { " ORDER BY s.id FOR UPDATE OF s" } else { "" };
+    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, id)| -> [Value; 2] { [trigger.into(), id.into()] }).collect());
+    let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.id = k.d WHERE s.kind = 'thread'{lock}");
+    Part { head: with + " SELECT", tail, values }
+}
+
+fn note_named(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
+    let oldest_use = oldest_use(plan, figures);
+    for row in rows {
+        let session = session(&row, oldest_use)?;
+        let known = plan.sessions.iter().position(|known| known.id == session.id);
+        plan.named.insert(session.id, known.unwrap_or(plan.sessions.len()));
+        if known.is_none() {
+            plan.sessions.push(session);
+        }
+    }
+    Ok(())
+}
+
+fn named(one: &Prepared) -> Option<Uuid> {
+    match &request(one)?.thread {
+        RunThread::Session(id) => Some(id.0),
+        _ => None,
+    }
+}
+
+fn oldest_use(plan: &Plan, figures: &Figures) -> UnixMicros {
+    let days = u64::try_from(figures.settings.sessions.auto_cleanup_days).unwrap_or(0);
+    plan.now.minus(std::time::Duration::from_secs(days * DAY))
+}
+
 fn session(row: &QueryResult, oldest_use: UnixMicros) -> Step<SessionPlan> {
-    let conversation: Option<Uuid> = row.try_get_by_index(13)?;
+    let conversation: Option<Uuid> = row.try_get_by_index(FIRST + 13)?;
     Ok(SessionPlan {
-        id: row.try_get_by_index(0)?,
-        trigger_id: row.try_get_by_index(1)?,
-        slug: row.try_get_by_index(2)?,
+        id: row.try_get_by_index(FIRST)?,
+        trigger_id: row.try_get_by_index(FIRST + 1)?,
+        slug: row.try_get_by_index(FIRST + 2)?,
         kind: SessionKind::Thread,
-        thread_key: row.try_get_by_index(3)?,
-        title: row.try_get_by_index(4)?,
-        url: row.try_get_by_index(5)?,
-        state: word::<SessionState>(&row.try_get_by_index::<String>(6)?)?,
-        ready_time: row.try_get_by_index(7)?,
-        head: row.try_get_by_index(8)?,
-        tail: row.try_get_by_index(9)?,
-        queued: row.try_get_by_index(10)?,
-        run_count: row.try_get_by_index(11)?,
-        generation: row.try_get_by_index(12)?,
+        thread_key: row.try_get_by_index(FIRST + 3)?,
+        title: row.try_get_by_index(FIRST + 4)?,
+        url: row.try_get_by_index(FIRST + 5)?,
+        state: word::<SessionState>(&row.try_get_by_index::<String>(FIRST + 6)?)?,
+        ready_time: row.try_get_by_index(FIRST + 7)?,
+        head: row.try_get_by_index(FIRST + 8)?,
+        tail: row.try_get_by_index(FIRST + 9)?,
+        queued: row.try_get_by_index(FIRST + 10)?,
+        run_count: row.try_get_by_index(FIRST + 11)?,
+        generation: row.try_get_by_index(FIRST + 12)?,
         // An expired conversation is not continued, also when the clean-up has not come by yet.
-        has_conversation: conversation.is_some() && row.try_get_by_index::<i64>(14)? >= oldest_use.0,
+        has_conversation: conversation.is_some() && row.try_get_by_index::<i64>(FIRST + 14)? >= oldest_use.0,
         new: false,
         changed: false,
         open_tail: None,
@@ -137,9 +171,10 @@ fn session(row: &QueryResult, oldest_use: UnixMicros) -> Step<SessionPlan> {
 /// The latest runs of those sessions where a merge or the loop breaker needs them.
 async fn latest_runs(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Plan) -> Step<()> {
     let mut coming: HashMap<usize, (i32, i32, bool)> = HashMap::new();
-    for (trigger, key, request) in batch.iter().filter_map(thread) {
-        if let Some(place) = plan.threads.get(&(trigger, key.clone())) {
-            let (count, limit, merges) = coming.entry(*place).or_default();
+    for one in batch {
+        let Some(request) = request(one) else { continue };
+        if let Some(place) = plan.place(&one.delivery, request) {
+            let (count, limit, merges) = coming.entry(place).or_default();
             *count += 1;
             *limit = (*limit).max(request.runs_per_session_per_hour);
             *merges |= matches!(request.busy, BusyPolicy::Coalesce { .. });
@@ -161,38 +196,37 @@ async fn latest_runs(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Pl
     if places.is_empty() {
         return Ok(());
     }
-    let text = format!(
-        "{}SELECT r.session_id, r.seq, r.id, r.status, r.kind, CASE WHEN r.prompt_override IS NULL THEN 1 ELSE 0 END, r.session_mode, \
-         r.delivery_count, r.not_before, r.wait_reason, r.create_time, r.start_time \
-         FROM k JOIN runs r ON r.session_id = k.s AND r.seq > k.o ORDER BY r.session_id, r.seq",
-        keys("s, o", places.len()),
-    );
-    for row in rows(tx, text, values).await? {
-        let place = places[&row.try_get_by_index::<Uuid>(0)?];
+    let (with, values) = keys("s, o", values);
+    let tail = "r.session_id, r.seq, r.id, r.status, r.kind, CASE WHEN r.prompt_override IS NULL THEN 1 ELSE 0 END, r.session_mode, \
+                  r.delivery_count, r.not_before, r.wait_reason, r.create_time, r.start_time \
+                  FROM k JOIN runs r ON r.session_id = k.s AND r.seq > k.o ORDER BY r.session_id, r.seq";
+    let found = together::run(tx, vec![Part { head: with + " SELECT", tail: tail.to_owned(), values }]).await?;
+    for row in found.into_iter().flatten() {
+        let place = places[&row.try_get_by_index::<Uuid>(FIRST)?];
         note_run(&row, &mut plan.sessions[place])?;
     }
     Ok(())
 }
 
 fn note_run(row: &QueryResult, session: &mut SessionPlan) -> Step<()> {
-    let seq: i64 = row.try_get_by_index(1)?;
-    let status: RunStatus = word(&row.try_get_by_index::<String>(3)?)?;
-    let kind: RunKind = word(&row.try_get_by_index::<String>(4)?)?;
-    let made: bool = row.try_get_by_index::<i32>(5)? == 1;
-    let mode: SessionMode = word(&row.try_get_by_index::<String>(6)?)?;
-    let not_before: i64 = row.try_get_by_index(8)?;
-    let create_time: i64 = row.try_get_by_index(10)?;
-    let start_time: Option<i64> = row.try_get_by_index(11)?;
+    let seq: i64 = row.try_get_by_index(FIRST + 1)?;
+    let status: RunStatus = word(&row.try_get_by_index::<String>(FIRST + 3)?)?;
+    let kind: RunKind = word(&row.try_get_by_index::<String>(FIRST + 4)?)?;
+    let made: bool = row.try_get_by_index::<i32>(FIRST + 5)? == 1;
+    let mode: SessionMode = word(&row.try_get_by_index::<String>(FIRST + 6)?)?;
+    let not_before: i64 = row.try_get_by_index(FIRST + 8)?;
+    let create_time: i64 = row.try_get_by_index(FIRST + 10)?;
+    let start_time: Option<i64> = row.try_get_by_index(FIRST + 11)?;
     if status != RunStatus::Cancelled || start_time.is_some() {
         let before = session.starts.last().copied().unwrap_or(0);
         session.starts.push(start_time.unwrap_or(not_before.max(create_time)).max(before));
     }
     if seq == session.tail && status == RunStatus::Queued && kind == RunKind::Turn && made && mode == SessionMode::Default {
-        let breaker = row.try_get_by_index::<String>(9)? == WaitReason::Breaker.as_str();
+        let breaker = row.try_get_by_index::<String>(FIRST + 9)? == WaitReason::Breaker.as_str();
         session.open_tail = Some(TailRun {
-            id: row.try_get_by_index(2)?,
+            id: row.try_get_by_index(FIRST + 2)?,
             seq,
-            deliveries: row.try_get_by_index(7)?,
+            deliveries: row.try_get_by_index(FIRST + 7)?,
             not_before,
             breaker_until: if breaker { not_before } else { 0 },
             create_time,
@@ -203,36 +237,37 @@ fn note_run(row: &QueryResult, session: &mut SessionPlan) -> Step<()> {
 }
 
 /// Who holds the keys of this batch.
-async fn holders(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Plan) -> Step<()> {
+fn holders(batch: &[Prepared]) -> Part {
     let wanted: BTreeSet<SameKey> = batch.iter().filter_map(|one| same_key(&one.delivery)).collect();
     if wanted.is_empty() {
-        return Ok(());
+        return Part::default();
     }
-    let text = format!(
-        "{}SELECT d.id, d.trigger_id, d.dedupe_key, d.reason, d.run_id, d.session_id, d.receive_time, d.duplicate_count, d.outcome, r.status \
-         FROM k JOIN deliveries d ON d.trigger_id = k.t AND d.dedupe_key = k.d LEFT JOIN runs r ON r.id = d.run_id",
-        keys("t, d", wanted.len()),
-    );
-    let values = wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.to_vec().into()]).collect();
-    for row in rows(tx, text, values).await? {
-        let key: Vec<u8> = row.try_get_by_index(2)?;
+    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.to_vec().into()]).collect());
+    let tail = "d.id, d.trigger_id, d.dedupe_key, d.reason, d.run_id, d.session_id, d.receive_time, d.duplicate_count, d.outcome, r.status \
+                FROM k JOIN deliveries d ON d.trigger_id = k.t AND d.dedupe_key = k.d LEFT JOIN runs r ON r.id = d.run_id";
+    Part { head: with + " SELECT", tail: tail.to_owned(), values }
+}
+
+fn note_holders(rows: Vec<QueryResult>, plan: &mut Plan) -> Step<()> {
+    for row in rows {
+        let key: Vec<u8> = row.try_get_by_index(FIRST + 2)?;
         let Ok(key) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
-        let reason: Option<String> = row.try_get_by_index(3)?;
+        let reason: Option<String> = row.try_get_by_index(FIRST + 3)?;
         let unjudged = [DeliveryReason::FilterFailed, DeliveryReason::ThreadKeyFailed]
             .map(|reason| Some(reason.as_str()))
             .contains(&reason.as_deref());
-        let rejected = row.try_get_by_index::<String>(8)? == DeliveryOutcome::Rejected.as_str();
-        let failed = row.try_get_by_index::<Option<String>>(9)?.as_deref() == Some(RunStatus::Failed.as_str());
+        let rejected = row.try_get_by_index::<String>(FIRST + 8)? == DeliveryOutcome::Rejected.as_str();
+        let failed = row.try_get_by_index::<Option<String>>(FIRST + 9)?.as_deref() == Some(RunStatus::Failed.as_str());
         let holder = Holder {
-            id: row.try_get_by_index(0)?,
+            id: row.try_get_by_index(FIRST)?,
             planned: None,
-            receive_time: row.try_get_by_index(6)?,
-            run_id: row.try_get_by_index(4)?,
-            session_id: row.try_get_by_index(5)?,
-            duplicates: row.try_get_by_index(7)?,
+            receive_time: row.try_get_by_index(FIRST + 6)?,
+            run_id: row.try_get_by_index(FIRST + 4)?,
+            session_id: row.try_get_by_index(FIRST + 5)?,
+            duplicates: row.try_get_by_index(FIRST + 7)?,
             failed: failed || (rejected && unjudged),
         };
-        plan.holders.insert((row.try_get_by_index(1)?, key), holder);
+        plan.holders.insert((row.try_get_by_index(FIRST + 1)?, key), holder);
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) holders: HashMap<SameKey, Holder>,
     /// Sessions by trigger and thread key.
     pub(super) threads: HashMap<(Uuid, String), usize>,
+    /// Sessions that deliveries name by their id.
+    pub(super) named: HashMap<Uuid, usize>,
     pub(super) sessions: Vec<SessionPlan>,
 
     pub(super) deliveries: Vec<DeliveryPlan>,

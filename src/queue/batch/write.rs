@@ -8,6 +8,7 @@ use super::plan::{DeliveryPlan, Plan, RunPlan, SessionPlan};
 use crate::domain::{DeliveryOutcome, RunStatus, SessionOrigin, UnixMicros};
 use crate::queue::{Disposition, NewDelivery};
 use crate::store::sql::{placeholders, statement};
+use crate::store::together::{self, Write};
 
 const DELIVERY: &[&str] = &[
     "id",
@@ -33,12 +34,13 @@ const DELIVERY: &[&str] = &[
     "run_id",
     "duplicate_of",
     "redelivery_of",
+    "replay_of",
     "duplicate_count",
     "receive_time",
     "ack_micros",
     "body_bytes",
 ];
-const PAYLOAD: &[&str] = &["delivery_id", "headers", "body"];
+const PAYLOAD: &[&str] = &["delivery_id", "headers", "body", "walk"];
 const SESSION: &[&str] = &[
     "id",
     "bucket",
@@ -82,60 +84,39 @@ const RUN: &[&str] = &[
     "next_sequence",
     "create_time",
 ];
-/// The most rows of one statement.
-const LARGEST_STEP: usize = 64;
 const LINK: &[&str] = &["run_id", "ordinal", "delivery_id"];
+
+const SESSION_CHANGE: &[&str] = &["id", "title", "url", "state", "ready_time", "head", "tail", "queued_count", "run_count"];
+const MERGE: &[&str] = &["id", "delivery_count", "not_before", "wait_reason"];
 
 /// Writes the plan.
 pub(super) async fn all(tx: &DatabaseTransaction, plan: &Plan, batch: &[Prepared]) -> Result<(), DbErr> {
     free_keys(tx, plan).await?;
+    let insert = |table, columns, values| Write::Insert { table, columns, values };
     // One order for all: two servers that store the same keys wait for each other, and never in a circle.
     let mut deliveries: Vec<&DeliveryPlan> = plan.deliveries.iter().collect();
     deliveries.sort_by_key(|row| (batch[row.index].delivery.trigger_id, row.key));
     let rows = deliveries.iter().flat_map(|row| delivery(row, &batch[row.index].delivery));
-    insert(tx, "deliveries", DELIVERY, rows.collect()).await?;
     let kept = deliveries.iter().filter(|row| row.outcome != DeliveryOutcome::Duplicate).map(|row| &batch[row.index]);
     let kept = kept.filter(|one| one.delivery.body_zstd.is_some() || !one.headers.is_empty());
-    let rows = kept.flat_map(|one| [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into()]);
-    insert(tx, "delivery_payloads", PAYLOAD, rows.collect()).await?;
-
+    let walk = |one: &Prepared| (!one.walk.is_empty()).then(|| one.walk.clone());
+    let payloads = kept.flat_map(|one| -> [Value; 4] {
+        [one.delivery.id.0.into(), one.headers.clone().into(), one.delivery.body_zstd.clone().into(), walk(one).into()]
+    });
     let mut new: Vec<&SessionPlan> = plan.sessions.iter().filter(|session| session.new).collect();
     new.sort_by_key(|session| (session.trigger_id, &session.thread_key));
-    insert(tx, "sessions", SESSION, new.into_iter().flat_map(|one| session(one, plan.now)).collect()).await?;
-    update_sessions(tx, plan).await?;
-    insert(tx, "runs", RUN, plan.runs.iter().flat_map(|one| run(one, plan, batch)).collect()).await?;
-    update_merged(tx, plan).await?;
     let links = plan.links.iter().flat_map(|(run, ordinal, delivery)| [(*run).into(), (*ordinal).into(), (*delivery).into()]);
-    insert(tx, "run_deliveries", LINK, links.collect()).await?;
-    count_duplicates(tx, plan).await
-}
-
-async fn insert(tx: &DatabaseTransaction, table: &str, columns: &[&str], values: Vec<Value>) -> Result<(), DbErr> {
-    let names = columns.join(", ");
-    in_steps(tx, columns.len(), values, |rows| format!("INSERT INTO {table} ({names}) VALUES {}", placeholders(rows, columns.len()))).await
-}
-
-/// Runs a set statement over the rows in steps of 64, 32, 16, … rows: a handful of texts that the connection keeps
-/// prepared, where each number of rows would be a text of its own.
-async fn in_steps(tx: &DatabaseTransaction, width: usize, values: Vec<Value>, text: impl Fn(usize) -> String) -> Result<(), DbErr> {
-    let mut values = values.into_iter();
-    let mut left = values.len() / width;
-    while left > 0 {
-        let rows = (1 << left.ilog2()).min(LARGEST_STEP);
-        let some = values.by_ref().take(rows * width).collect();
-        tx.execute_raw(statement(tx.get_database_backend(), text(rows), some)).await?;
-        left -= rows;
-    }
-    Ok(())
-}
-
-/// `UPDATE table SET … FROM rows`: each row's first column is the id.
-async fn update(tx: &DatabaseTransaction, table: &str, columns: &str, set: &str, values: Vec<Value>) -> Result<(), DbErr> {
-    let width = columns.split(',').count();
-    in_steps(tx, width, values, |rows| {
-        format!("WITH v ({columns}) AS (VALUES {}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id", placeholders(rows, width))
-    })
-    .await
+    let writes = vec![
+        insert("deliveries", DELIVERY, rows.collect()),
+        insert("delivery_payloads", PAYLOAD, payloads.collect()),
+        insert("sessions", SESSION, new.into_iter().flat_map(|one| session(one, plan.now)).collect()),
+        session_changes(plan),
+        insert("runs", RUN, plan.runs.iter().flat_map(|one| run(one, plan, batch)).collect()),
+        merges(plan),
+        insert("run_deliveries", LINK, links.collect()),
+        duplicates(plan),
+    ];
+    together::write(tx, writes).await
 }
 
 async fn free_keys(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
@@ -147,7 +128,7 @@ async fn free_keys(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
     Ok(())
 }
 
-async fn update_sessions(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+fn session_changes(plan: &Plan) -> Write {
     let changed = plan.sessions.iter().filter(|session| session.changed && !session.new);
     let values = changed.flat_map(|s| -> [Value; 9] {
         [
@@ -164,23 +145,23 @@ async fn update_sessions(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), Db
     });
     let set = "title = v.title, url = v.url, state = v.state, ready_time = v.ready_time, head = v.head, tail = v.tail, \
                queued_count = v.queued_count, run_count = v.run_count";
-    update(tx, "sessions", "id, title, url, state, ready_time, head, tail, queued_count, run_count", set, values.collect()).await
+    Write::Update { table: "sessions", columns: SESSION_CHANGE, set, values: values.collect() }
 }
 
-async fn update_merged(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+fn merges(plan: &Plan) -> Write {
     let values = plan.merged.iter().flat_map(|(id, merge)| -> [Value; 4] {
         [(*id).into(), merge.deliveries.into(), merge.not_before.into(), merge.wait_reason.into()]
     });
     let set = "delivery_count = v.delivery_count, not_before = v.not_before, wait_reason = v.wait_reason";
-    update(tx, "runs", "id, delivery_count, not_before, wait_reason", set, values.collect()).await
+    Write::Update { table: "runs", columns: MERGE, set, values: values.collect() }
 }
 
-async fn count_duplicates(tx: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    let values = plan.counted.iter().flat_map(|(id, more)| -> [Value; 2] { [(*id).into(), (*more).into()] });
-    update(tx, "deliveries", "id, more", "duplicate_count = duplicate_count + v.more", values.collect()).await
+fn duplicates(plan: &Plan) -> Write {
+    let values = plan.counted.iter().flat_map(|(id, more)| -> [Value; 2] { [(*id).into(), (*more).into()] }).collect();
+    Write::Update { table: "deliveries", columns: &["id", "more"], set: "duplicate_count = duplicate_count + v.more", values }
 }
 
-fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
+fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 28] {
     let ack = UnixMicros::now().since(d.receive_time);
     [
         d.id.0.into(),
@@ -206,6 +187,7 @@ fn delivery(row: &DeliveryPlan, d: &NewDelivery) -> [Value; 27] {
         row.run_id.into(),
         row.duplicate_of.into(),
         row.redelivery_of.into(),
+        d.replay_of.map(|id| id.0).into(),
         row.duplicates.into(),
         d.receive_time.0.into(),
         i64::try_from(ack.as_micros()).unwrap_or(i64::MAX).into(),

@@ -19,7 +19,7 @@ use crate::queue::{
 use crate::store::entity::{limit, run, session};
 use crate::store::payload::spec_from;
 use crate::store::rows::{runs_of, trigger_row};
-use crate::store::{Config, Store, scratch, writer};
+use crate::store::{Store, scratches, writer};
 
 /// A queue over a fresh database.
 #[derive(Clone)]
@@ -33,10 +33,9 @@ pub(super) struct Bed {
 impl Bed {
     /// One for each database.
     pub(super) async fn all() -> Vec<Self> {
-        let (store, dir) = scratch().await;
-        let mut beds = vec![Self::over(store, Some(dir)).await];
-        if let Ok(url) = std::env::var("REPRISE_TEST_DATABASE_URL") {
-            beds.push(Self::over(postgres(&url).await, None).await);
+        let mut beds = Vec::new();
+        for (store, dir) in scratches().await {
+            beds.push(Self::over(store, dir).await);
         }
         beds
     }
@@ -161,17 +160,6 @@ impl Bed {
     }
 }
 
-/// A schema of its own, so that tests do not see each other.
-async fn postgres(url: &str) -> Arc<Store> {
-    let open = async |url: String| Store::open(&Config { url }, std::path::Path::new(".")).await.expect("PostgreSQL answers");
-    let schema = format!("t{}", Uuid::now_v7().simple());
-    writer(&open(url.to_owned()).await).execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("made");
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let store = open(format!("{url}{separator}options[search_path]={schema}")).await;
-    store.migrate_up().await.expect("migrated");
-    Arc::new(store)
-}
-
 /// A delivery that asks for a run in this thread.
 pub(super) fn delivery(trigger: TriggerId, thread: &str) -> NewDelivery {
     let body = br#"{"n":1}"#;
@@ -190,6 +178,8 @@ pub(super) fn delivery(trigger: TriggerId, thread: &str) -> NewDelivery {
         body_bytes: body.len() as i64,
         receive_time: UnixMicros::now(),
         disposition: Disposition::Run(Box::new(request(thread))),
+        walk: Vec::new(),
+        replay_of: None,
     }
 }
 

@@ -124,3 +124,42 @@ on_every_database! {
         assert_eq!(bed.claim(1).await.len(), 1);
     }
 }
+
+on_every_database! {
+    async fn a_webhook_that_finds_a_free_place_is_claimed_with_its_commit(bed: Bed) {
+        let trigger = bed.trigger(100).await;
+        bed.queue.offer(bed.worker, 2);
+        for thread in ["a", "b", "c"] {
+            bed.deliver(trigger, thread).await;
+        }
+        let (arrived, free) = bed.queue.collect(5).await;
+        let arrived = arrived.expect("read");
+        if bed.store.is_postgres() {
+            assert_eq!((arrived.len(), free), (0, 5), "claims of their own there");
+        } else {
+            // A place is offered again only when the worker has looked.
+            assert_eq!((arrived.len(), free), (1, 4));
+            assert_eq!(arrived[0].run.thread_key.as_deref(), Some("a"));
+            assert_eq!(arrived[0].deliveries.len(), 1, "with what it answers");
+            assert_eq!(arrived[0].run.status, RunStatus::Starting);
+        }
+        assert_eq!(arrived.len() + bed.claim(free).await.len(), 3, "none is left, none comes twice");
+        assert!(!bed.queue.is_held());
+        bed.deliver(trigger, "d").await;
+        let (arrived, free) = bed.queue.collect(5).await;
+        assert_eq!((arrived.expect("read").len(), free), (0, 5), "nothing is claimed that was not offered");
+    }
+
+    async fn what_is_not_claimed_is_offered_on(bed: Bed) {
+        let trigger = bed.trigger(100).await;
+        bed.queue.offer(bed.worker, 1);
+        let quiet = asking(delivery(trigger, "a"), |request| request.busy = super::bed::coalesce(60_000, 50));
+        bed.accept(quiet).await.expect("accepted");
+        let due = bed.deliver(trigger, "b").await;
+        if !bed.store.is_postgres() {
+            assert!(bed.queue.is_held());
+            let (arrived, _) = bed.queue.collect(1).await;
+            assert_eq!(arrived.expect("read").first().map(|one| one.run.id), due.run_id);
+        }
+    }
+}

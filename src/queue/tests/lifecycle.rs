@@ -135,7 +135,7 @@ on_every_database! {
         assert_eq!(cancelled.status, RunStatus::Cancelled);
         assert!(matches!(journal(&bed.store, cancelled.id).await[..], [JournalEntry { kind: EntryKind::Outcome { state: RunState::Cancelled, .. }, .. }]));
         let (queue, id) = (bed.queue.clone(), live.run_id.expect("a run"));
-        let waiter = tokio::spawn(async move { queue.cancelled(id).await });
+        let waiter = tokio::spawn(async move { queue.cancelled(id, None).await });
         tokio::task::yield_now().await;
         assert_eq!(bed.queue.request_cancel(id, "stop").await.expect("asked").status, RunStatus::Cancelling);
         tokio::time::timeout(Duration::from_millis(900), waiter).await.expect("told before the next look").expect("ended");
@@ -205,14 +205,14 @@ on_every_database! {
         let trigger = bed.trigger(10).await;
         let asked = bed.deliver(trigger, "a").await;
         let claimed = bed.claim_one().await;
-        let error = bed.queue.enqueue_retry(claimed.run.id, SessionMode::Default, requester()).await.expect_err("live");
+        let error = bed.queue.enqueue_retry(RunId::new(), claimed.run.id, SessionMode::Default, requester()).await.expect_err("live");
         assert_eq!(error.reason(), "RUN_NOT_FINISHED");
         bed.queue.begin_turn(&claimed.lease, None, None, PromptKind::First, "the prompt", Lineage::Fresh, None).await.expect("kept");
         bed.queue.begin_turn(&claimed.lease, None, None, PromptKind::Retry, "go on", Lineage::Continued, None).await.expect("kept");
         bed.fail(&claimed).await;
-        let impossible = bed.queue.enqueue_retry(claimed.run.id, SessionMode::Resume, requester()).await.expect_err("nothing to resume");
+        let impossible = bed.queue.enqueue_retry(RunId::new(), claimed.run.id, SessionMode::Resume, requester()).await.expect_err("nothing to resume");
         assert_eq!(impossible.reason(), "SESSION_MODE_IMPOSSIBLE");
-        let retry = bed.queue.enqueue_retry(claimed.run.id, SessionMode::Default, requester()).await.expect("queued");
+        let retry = bed.queue.enqueue_retry(RunId::new(), claimed.run.id, SessionMode::Default, requester()).await.expect("queued");
         assert_eq!((retry.retry_of, retry.delivery_ids.clone()), (Some(claimed.run.id), vec![asked.delivery_id]));
         let again = bed.claim_one().await;
         assert_eq!((again.run.id, again.prompt_override.as_deref()), (retry.id, Some("the prompt")));
@@ -222,9 +222,9 @@ on_every_database! {
         let trigger = bed.trigger(10).await;
         let asked = bed.deliver(trigger, "a").await;
         let session = asked.session_id.expect("a session");
-        assert_eq!(bed.queue.enqueue_compaction(session, requester()).await.expect_err("empty").reason(), "SESSION_EMPTY");
+        assert_eq!(bed.queue.enqueue_compaction(RunId::new(), session, requester()).await.expect_err("empty").reason(), "SESSION_EMPTY");
         bed.converse(&bed.claim_one().await).await;
-        let run = bed.queue.enqueue_compaction(session, requester()).await.expect("queued");
+        let run = bed.queue.enqueue_compaction(RunId::new(), session, requester()).await.expect("queued");
         let claimed = bed.claim_one().await;
         assert_eq!((claimed.run.id, claimed.run.kind, claimed.deliveries.len()), (run.id, RunKind::Compaction, 0));
     }

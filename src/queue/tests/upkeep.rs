@@ -6,7 +6,7 @@ use sea_orm::{EntityTrait, PaginatorTrait};
 
 use super::bed::requester;
 use super::on_every_database;
-use crate::domain::{RunStatus, UnixMicros};
+use crate::domain::{RunId, RunStatus, UnixMicros};
 use crate::queue::RunEnd;
 use crate::store::entity::{conversation, limit, run, session, trigger};
 
@@ -42,7 +42,7 @@ on_every_database! {
             bed.deliver(doomed, thread).await;
         }
         let (queue, id) = (bed.queue.clone(), live.run.id);
-        let told = tokio::spawn(async move { queue.cancelled(id).await });
+        let told = tokio::spawn(async move { queue.cancelled(id, None).await });
         let deleted = bed.queue.delete_trigger(doomed, true).await.expect("deleted");
         assert_eq!((deleted.session_ids.len(), deleted.cancelled_run_count), (2, 4));
         tokio::time::timeout(Duration::from_secs(3), told).await.expect("told").expect("ended");
@@ -86,7 +86,7 @@ on_every_database! {
         let session = first.session_id.expect("a session");
         bed.converse(&bed.claim_one().await).await;
         bed.deliver(trigger, "a").await;
-        bed.queue.enqueue_compaction(session, requester()).await.expect("queued");
+        bed.queue.enqueue_compaction(RunId::new(), session, requester()).await.expect("queued");
         let live = bed.claim_one().await;
         bed.queue.reset_session(session, true, true, "anew").await.expect("reset");
         assert_eq!(bed.run(live.run.id).await.status, RunStatus::Cancelling);

@@ -1,22 +1,26 @@
 //! proto ↔ domain, by hand: requests are parsed into types here and never checked again.
 
+mod explanation;
 mod journal;
 mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod webhook;
 
 use std::time::Duration;
 
-pub use journal::{delta, entry};
-pub use run::{run, run_filter, run_listed};
+pub use explanation::{Foresight, explanation, step};
+pub use journal::{delta, entry, entry_filter};
+pub use run::{run, run_filter, run_listed, watched_runs};
 pub use session::{SessionRef, session, session_filter, session_ref, storage};
 pub use settings::{SETTINGS_FIXED, parse_settings, setting_rule_messages, settings};
 pub use trigger::{
     TRIGGER_FIXED, TriggerRef, etag, etag_version, is_slug, parse_spec, slug_and_source, trigger, trigger_filter, trigger_ref,
 };
-pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json};
+pub use usage::{usage_query, usage_row};
+pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json, watched_deliveries};
 
 use crate::domain::{self, UnixMicros};
 use crate::proto::v1;
@@ -58,7 +62,7 @@ wire_enums! {
     HmacAlgorithm { Sha1, Sha256, Sha512 }
     HmacEncoding { Hex, Base64 }
     OnInterrupt { Resume, Restart, Never }
-    DeliveryOrigin { Webhook, Gateway, Manual }
+    DeliveryOrigin { Webhook, Gateway, Manual, Replay }
     DeliveryOutcome { Queued, Coalesced, Duplicate, Filtered, SelfAuthored, Dropped, Rejected, Handshake }
     DeliveryReason {
         FilterFalse, FilterFailed, NoSessionToContinue, StartFalse, ThreadKeyFailed, AuthorNotAllowed, AuthorIsSelf, AuthorIsBot,
@@ -67,10 +71,13 @@ wire_enums! {
     }
     ActorKind { User = Person, Bot; Unknown }
     RunKind { Turn, Compaction }
+    CancelMode { Now, AfterStep }
     RunState { Queued, Waiting, Running, Cancelling, Succeeded, Failed, Cancelled }
     WaitReason { QuietPeriod, Breaker, TriggerDisabled, RunCap }
-    Lineage { Fresh, Continued, Restored, Recovered, Renewed }
-    SessionMode { Fresh, Resume; Default }
+    Lineage { Fresh, Continued, Restored, Recovered, Renewed, Forked }
+    SessionMode { Fresh, Resume, Fork; Default }
+    Stage { Verify, Parse, Author, Filter, ThreadKey, Dedupe, Policy, Prompt }
+    Verdict { Pass, Stop, Skipped, Failed }
     RequesterKind { Sender, Key; System }
     Billing { Api, Subscription }
     CostBasis { Reported, Derived, Metered, Unknown }
@@ -90,8 +97,10 @@ wire_enums! {
         AttemptEnded, CancelRequested, ModelFallback, AgentVersionChanged, OutputTruncated, BackgroundWorkStopped; Gap
     }
     SessionState { Idle, Queued, Running }
-    SessionOrigin { First, Reset, Expired, Changed, Lost }
+    SessionOrigin { First, Reset, Expired, Changed, Lost, Fork }
     SessionOrder { LastUse, Cost, Size }
+    UsageBucket { None, Hour, Day }
+    UsageGroup { Trigger, Session, Model, Lineage }
 }
 
 fn wire<T: WireEnum>(value: Option<T>) -> i32 {

@@ -142,3 +142,16 @@ pub fn run_filter(request: &v1::ListRunsRequest, trigger: Option<TriggerId>) -> 
     };
     fields.finish(filter)
 }
+
+/// Which runs a request watches, and how many of the newest it wants first.
+pub fn watched_runs(request: &v1::WatchRunsRequest, trigger: Option<TriggerId>) -> crate::domain::Result<(RunFilter, u32)> {
+    let mut fields = Fields::new();
+    let filter = RunFilter {
+        trigger_id: trigger,
+        session_id: fields.id_or_none("session_id", &request.session_id),
+        states: fields.choices("states", &request.states),
+        ..RunFilter::default()
+    };
+    let size = fields.snapshot_size(request.page_size);
+    fields.finish((filter, size))
+}

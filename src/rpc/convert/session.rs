@@ -41,6 +41,8 @@ pub fn session(session: &Session, lifetime: Duration, now: UnixMicros) -> v1::Se
         expire_time: expire_time.map(timestamp),
         generation: session.generation,
         conversations: session.conversations.iter().rev().map(conversation).collect(),
+        forked_from_session_id: text(session.forked_from),
+        display_name: session.display_name.clone(),
     }
 }
 
@@ -52,6 +54,7 @@ fn conversation(conversation: &crate::domain::Conversation) -> v1::Conversation 
         cause_run_id: text(conversation.cause_run_id),
         start_time: Some(timestamp(conversation.start_time)),
         turn_count: conversation.turn_count,
+        from_session_id: text(conversation.from_session_id),
     }
 }
 

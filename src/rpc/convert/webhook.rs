@@ -40,6 +40,8 @@ pub fn delivery(delivery: &Delivery, full: Option<(&DeliveryPayload, usize)>) ->
         session_id: text(delivery.session_id),
         run_id: text(delivery.run_id),
         duplicate_of_delivery_id: text(delivery.duplicate_of),
+        replay_of_delivery_id: text(delivery.replay_of),
+        replayed_by_delivery_ids: delivery.replayed_by.iter().map(ToString::to_string).collect(),
         receive_time: Some(timestamp(delivery.receive_time)),
         ack_duration: Some(duration(delivery.ack_duration)),
         body_bytes: delivery.body_bytes,
@@ -128,6 +130,22 @@ pub fn delivery_filter(request: &v1::ListDeliveriesRequest, trigger: Option<Trig
         end_time: fields.time("end_time", request.end_time),
     };
     fields.finish(filter)
+}
+
+/// Which deliveries a request watches, and how many of the newest it wants first.
+pub fn watched_deliveries(request: &v1::WatchDeliveriesRequest, trigger: Option<TriggerId>) -> Result<(DeliveryFilter, u32)> {
+    let mut fields = Fields::new();
+    let filter = DeliveryFilter {
+        trigger_id: trigger,
+        session_id: fields.id_or_none("session_id", &request.session_id),
+        outcomes: fields.choices("outcomes", &request.outcomes),
+        origins: fields.choices("origins", &request.origins),
+        event_kind: none_if_empty(&fields.text("event_kind", request.event_kind.clone(), MAX_TEXT)),
+        actor: none_if_empty(&fields.text("actor", request.actor.clone(), MAX_TEXT)),
+        ..DeliveryFilter::default()
+    };
+    let size = fields.snapshot_size(request.page_size);
+    fields.finish((filter, size))
 }
 
 #[cfg(test)]

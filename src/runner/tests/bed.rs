@@ -123,6 +123,8 @@ impl Bed {
             body_bytes: 0,
             receive_time: UnixMicros::now(),
             disposition: Disposition::Run(Box::new(request)),
+            walk: Vec::new(),
+            replay_of: None,
         };
         self.queue.accept(delivery).await.expect("accepted").run_id.expect("a run")
     }

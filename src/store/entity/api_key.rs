@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub prefix: String,
     pub create_time: i64,
     pub last_use_time: Option<i64>,
+    pub expire_time: Option<i64>,
+    pub made_by: Option<Uuid>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

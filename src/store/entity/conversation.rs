@@ -15,6 +15,9 @@ pub(crate) struct Model {
     pub cause_run_id: Option<Uuid>,
     pub start_time: i64,
     pub turn_count: i32,
+    pub from_session_id: Option<Uuid>,
+    #[sea_orm(column_type = "Text")]
+    pub manifest: String,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -45,6 +45,7 @@ pub(crate) struct Model {
     pub run_id: Option<Uuid>,
     pub duplicate_of: Option<Uuid>,
     pub redelivery_of: Option<Uuid>,
+    pub replay_of: Option<Uuid>,
     pub duplicate_count: i32,
     pub receive_time: i64,
     pub ack_micros: i64,

@@ -9,6 +9,7 @@ pub(crate) struct Model {
     pub delivery_id: Uuid,
     pub headers: Vec<u8>,
     pub body: Option<Vec<u8>>,
+    pub walk: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -30,6 +30,8 @@ pub(crate) struct Model {
     #[sea_orm(column_type = "Text")]
     pub cancel_reason: String,
     #[sea_orm(column_type = "Text")]
+    pub cancel_mode: String,
+    #[sea_orm(column_type = "Text")]
     pub requester_kind: String,
     #[sea_orm(column_type = "Text")]
     pub requester_id: String,
@@ -74,6 +76,8 @@ pub(crate) struct Model {
     pub warnings: String,
     pub first_sequence: i32,
     pub next_sequence: i32,
+    pub transcript_rewrite: i32,
+    pub transcript_bytes: i64,
     pub create_time: i64,
     pub start_time: Option<i64>,
     pub end_time: Option<i64>,

@@ -54,6 +54,10 @@ pub(crate) struct Model {
     #[sea_orm(column_type = "Text")]
     pub manifest: String,
     pub transcript_bytes: i64,
+    pub forked_from: Option<Uuid>,
+    pub forked_run_id: Option<Uuid>,
+    #[sea_orm(column_type = "Text")]
+    pub display_name: String,
     pub create_time: i64,
     pub last_use_time: i64,
     pub input_tokens: i64,

@@ -2,6 +2,7 @@
 
 mod settings;
 mod trigger;
+mod walk;
 
 use std::str::FromStr;
 
@@ -11,6 +12,7 @@ use crate::domain::{CustodyFile, Error, Header, Manifest, NanoUsd, Result, RunWa
 
 pub(crate) use settings::{settings_from, settings_to};
 pub(crate) use trigger::{spec_from, spec_to};
+pub(crate) use walk::{walk_from, walk_to};
 
 /// A word of a closed set, as stored.
 pub(crate) fn word<T: FromStr<Err = String>>(text: &str) -> Result<T> {

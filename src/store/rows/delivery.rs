@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::entity::{delivery, delivery_payload};
 use super::{word, word_or_none};
 use crate::domain::{Actor, Delivery, DeliveryId, DeliveryPayload, Error, Event, Result, RunId, SessionId, TriggerId, UnixMicros};
-use crate::store::payload::headers_from;
+use crate::store::payload::{headers_from, walk_from};
 
 /// Duplicates of one original that have rows of their own; further ones are only counted.
 pub(crate) const LISTED_DUPLICATES: i32 = 20;
@@ -38,6 +38,8 @@ pub(crate) fn delivery_of(row: delivery::Model) -> Result<Delivery> {
         session_id: row.session_id.map(SessionId),
         run_id: row.run_id.map(RunId),
         duplicate_of: row.duplicate_of.map(DeliveryId),
+        replay_of: row.replay_of.map(DeliveryId),
+        replayed_by: Vec::new(),
         receive_time: UnixMicros(row.receive_time),
         ack_duration: Duration::from_micros(u64::try_from(row.ack_micros).unwrap_or(0)),
         body_bytes: row.body_bytes,
@@ -49,5 +51,9 @@ pub(crate) fn delivery_of(row: delivery::Model) -> Result<Delivery> {
 pub(crate) fn payload_of(row: &delivery_payload::Model) -> Result<DeliveryPayload> {
     let body = row.body.as_deref().map(zstd::decode_all).transpose();
     let body = body.map_err(|error| Error::internal(format!("a stored body cannot be read: {error}")))?;
-    Ok(DeliveryPayload { headers: headers_from(&row.headers)?, body: body.unwrap_or_default() })
+    Ok(DeliveryPayload {
+        headers: headers_from(&row.headers)?,
+        body: body.unwrap_or_default(),
+        walk: row.walk.as_deref().map(walk_from).unwrap_or_default(),
+    })
 }

@@ -11,9 +11,9 @@ use super::entity;
 use super::payload::word;
 
 pub(crate) use delivery::{LISTED_DUPLICATES, delivery_of, payload_of};
-pub(crate) use run::runs_of;
+pub(crate) use run::{run_of, runs_of};
 pub(crate) use session::{session_of, sessions_of};
-pub(crate) use trigger::{settings_of, trigger_row, triggers_of};
+pub(crate) use trigger::{settings_of, trigger_of, trigger_row, triggers_of};
 
 /// The name of the one row of `settings`.
 pub(crate) const SETTINGS_ROW: &str = "settings";
@@ -57,6 +57,6 @@ pub(crate) fn usage_of([input, output, cache_read, cache_write, thinking, cost]:
 }
 
 /// A word that may be absent.
-fn word_or_none<T: std::str::FromStr<Err = String>>(text: Option<&str>) -> Result<Option<T>> {
+pub(crate) fn word_or_none<T: std::str::FromStr<Err = String>>(text: Option<&str>) -> Result<Option<T>> {
     text.map(word).transpose()
 }

@@ -118,7 +118,7 @@ pub(crate) async fn runs_of(db: &impl ConnectionTrait, rows: Vec<run::Model>, wh
 }
 
 /// A run as its row alone tells.
-fn run_of(row: run::Model) -> Result<Run> {
+pub(crate) fn run_of(row: run::Model) -> Result<Run> {
     let usage = usage!(row)?;
     let failure = failure_of(row.failure_reason.as_deref(), row.failure_message, row.failure_api_status)?;
     Ok(Run {

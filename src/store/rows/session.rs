@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::entity::{conversation, session};
 use super::{usage, word};
-use crate::domain::{Conversation, Result, RunId, Session, SessionId, TriggerId, UnixMicros};
+use crate::domain::{Conversation, Result, RunId, Session, SessionId, SessionOrigin, TriggerId, UnixMicros};
 
 /// A session without its conversations.
 pub(crate) fn session_of(row: session::Model) -> Result<Session> {
-    let usage = usage!(row)?;
+    let (usage, origin) = (usage!(row)?, origin_of(&row)?);
     Ok(Session {
         id: SessionId(row.id),
         trigger_id: TriggerId(row.trigger_id),
@@ -24,7 +24,7 @@ pub(crate) fn session_of(row: session::Model) -> Result<Session> {
         generation: row.generation,
         agent_session_id: row.agent_session_id,
         fingerprint: row.fingerprint,
-        origin: word(&row.origin)?,
+        origin,
         agent: row.agent,
         profile: row.profile,
         model: row.model,
@@ -37,6 +37,9 @@ pub(crate) fn session_of(row: session::Model) -> Result<Session> {
         usage,
         last_cache_share: row.last_cache_share,
         transcript_bytes: row.transcript_bytes,
+        forked_from: row.forked_from.map(SessionId),
+        forked_run_id: row.forked_run_id.map(RunId),
+        display_name: row.display_name,
         context_tokens: row.context_tokens,
         create_time: UnixMicros(row.create_time),
         last_use_time: UnixMicros(row.last_use_time),
@@ -53,7 +56,16 @@ fn conversation_of(row: &conversation::Model) -> Result<Conversation> {
         cause_run_id: row.cause_run_id.map(RunId),
         start_time: UnixMicros(row.start_time),
         turn_count: row.turn_count,
+        from_session_id: row.from_session_id.map(SessionId),
     })
+}
+
+/// The first conversation of a copy is stored as a first one, with the session that it was copied from beside it.
+fn origin_of(row: &session::Model) -> Result<SessionOrigin> {
+    match word(&row.origin)? {
+        SessionOrigin::First if row.forked_from.is_some() => Ok(SessionOrigin::Fork),
+        origin => Ok(origin),
+    }
 }
 
 /// Sessions with their conversations, in the order of the rows.

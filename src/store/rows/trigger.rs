@@ -11,7 +11,7 @@ use crate::domain::{Result, Secret, SecretId, Settings, Trigger, TriggerId, Unix
 use crate::store::payload::{settings_from, spec_from, spec_to};
 
 /// A trigger with what is shown of its secrets.
-fn trigger_of(row: trigger::Model, secrets: &[trigger_secret::Model]) -> Result<Trigger> {
+pub(crate) fn trigger_of(row: trigger::Model, secrets: &[trigger_secret::Model]) -> Result<Trigger> {
     let shown = |row: &trigger_secret::Model| Secret {
         id: SecretId(row.id),
         hint: row.hint.clone(),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use reprise::proto::v1::{self, run_service_client, session_service_client, settings_service_client, trigger_service_client};
+use reprise::proto::v1::{
+    self, access_service_client, run_service_client, session_service_client, settings_service_client, trigger_service_client,
+};
 use tonic::codegen::InterceptedService;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -32,6 +34,7 @@ pub(crate) struct Client {
     pub(crate) runs: run_service_client::RunServiceClient<Keyring>,
     pub(crate) sessions: session_service_client::SessionServiceClient<Keyring>,
     pub(crate) settings: settings_service_client::SettingsServiceClient<Keyring>,
+    pub(crate) access: access_service_client::AccessServiceClient<Keyring>,
 }
 
 impl Client {
@@ -42,7 +45,8 @@ impl Client {
             triggers: trigger_service_client::TriggerServiceClient::with_interceptor(channel.clone(), Keyed),
             runs: run_service_client::RunServiceClient::with_interceptor(channel.clone(), Keyed),
             sessions: session_service_client::SessionServiceClient::with_interceptor(channel.clone(), Keyed),
-            settings: settings_service_client::SettingsServiceClient::with_interceptor(channel, Keyed),
+            settings: settings_service_client::SettingsServiceClient::with_interceptor(channel.clone(), Keyed),
+            access: access_service_client::AccessServiceClient::with_interceptor(channel, Keyed),
         }
     }
 
