@@ -6,7 +6,7 @@ import { Page, PageHead, type PageProps } from "../app/page.tsx";
 import { hrefs } from "../app/routes.ts";
 import { Button, Empty, Loading, State, Tag } from "../components/basics.tsx";
 import { ErrorNotice } from "../components/error.tsx";
-import { Id, Span, When } from "../components/text.tsx";
+import { Age, Id, Span, When } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { useRunRows } from "../data/lists.ts";
 import { useQuery } from "../data/query.ts";
@@ -119,11 +119,7 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
       <PageHead
         title={name}
         detail={name === detail ? undefined : detail}
-        state={
-          <State {...state}>
-            {session.state === SessionState.RUNNING && current?.startTime ? <Span from={toMs(current.startTime)} /> : undefined}
-          </State>
-        }
+        state={<State {...state}>{since(session, current)}</State>}
         buttons={
           <>
             <Button onClick={() => setAct("fork")} disabled={!session.agentSessionId}>
@@ -162,6 +158,12 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
       {act && <ActDialog act={act} session={session} runs={runs} onClose={() => setAct(undefined)} onSession={onSession} />}
     </Page>
   );
+}
+
+/** How long it runs, or how long it has done nothing. */
+function since(session: Session, current: Run | undefined) {
+  if (session.state === SessionState.IDLE) return session.lastUseTime && <Age ms={toMs(session.lastUseTime)} />;
+  return session.state === SessionState.RUNNING && current?.startTime ? <Span from={toMs(current.startTime)} /> : undefined;
 }
 
 function Meta({ session }: { session: Session }) {

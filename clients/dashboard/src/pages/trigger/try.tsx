@@ -259,7 +259,7 @@ function Outcome({ answer }: { answer: FireTriggerResponse }) {
 function Fired({ answer }: { answer: FireTriggerResponse }) {
   const { delivery, run } = answer;
   return (
-    <div class="note fired" role="status">
+    <div class="fired" role="status">
       <Outcome answer={answer} />
       {run && (
         <a class="btn" href={hrefs.run(run.id)}>
