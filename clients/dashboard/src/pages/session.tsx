@@ -32,7 +32,7 @@ function Thread({ id }: { id: string }) {
   const list = useRunRows({ sessionId: id, pageSize: 500 });
   const runs = list.rows.rows.value;
   // Whatever changes a session is a change of one of its runs.
-  const pulse = runs.map((run) => `${run.id}${run.state}`).join() + list.rows.heldCount.value;
+  const pulse = list.rows.ready.value ? runs.map((run) => `${run.id}${run.state}`).join() + list.rows.heldCount.value : "";
   const followed = useRef(false);
   const session = useQuery(["session", id], async (signal) => {
     const answer = await reprise.sessions.getSession({ sessionId: id }, { signal });
@@ -47,7 +47,7 @@ function Thread({ id }: { id: string }) {
     15_000,
   );
   useEffect(() => {
-    if (!list.rows.ready.peek()) return;
+    if (pulse === "") return;
     // The first snapshot is as old as what was read beside it.
     if (!followed.current) {
       followed.current = true;
