@@ -4,7 +4,7 @@ import { deliveryOutcome, lineageWord } from "../../lib/words.ts";
 
 /** Width of a break, and the room that the labels of a busy time need before its first and after its last event. */
 const BREAK = 52;
-const LEAD = 12;
+const LEAD = 24;
 const TAIL = 108;
 const LAST_TAIL = 132;
 /** Average width of a character of a label. */
