@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{WireEnum, count, duration, timestamp};
+use super::{count, duration, timestamp};
 use crate::domain::{Result, TriggerId, UnixMicros, UsageBucket, UsageGroup, UsageQuery, UsageRow, buckets};
 use crate::proto::v1;
 use crate::rpc::Fields;

@@ -68,6 +68,7 @@ export default function RunsPage() {
   const filtered = key !== "all,,,";
   return (
     <Page title="Runs" aside={<NewChip rows={list.rows} what="run" />}>
+      <h1 class="sr">Runs</h1>
       <Filters shown={shown} triggerId={triggerId} lineage={lineage} reason={reason} />
       <ErrorNotice error={list.error.value ?? older.error} />
       <div class="sec runs">
@@ -159,7 +160,7 @@ const COLUMNS: readonly Column<Run>[] = [
     label: "",
     cell: (run) => (
       <>
-        {run.title || <span class="f3">no title</span>}
+        {run.title || (note(run) === "" && <span class="f3">no title</span>)}
         {note(run) !== "" && <span class="f2"> {note(run)}</span>}
       </>
     ),
