@@ -46,6 +46,13 @@ impl Store {
         }
     }
 
+    /// Whether these entries stand in the journal as one chunk at their sequences.
+    pub(crate) async fn chunk_stands(&self, run: RunId, entries: &[JournalEntry]) -> Result<bool> {
+        let Some(first) = entries.first() else { return Ok(true) };
+        let there = journal_chunk::Entity::find_by_id((run.0, first.sequence)).one(self.read()).await?;
+        Ok(there.is_some_and(|row| row.body == chunk::encode(entries)))
+    }
+
     /// Entries from `next` on, or from the first one after it that is kept; empty: there are none.
     pub(crate) async fn journal_page(&self, run: RunId, next: Sequence) -> Result<Vec<JournalEntry>> {
         use journal_chunk::Column;
@@ -75,6 +82,28 @@ impl Store {
                 bytes += chunk.raw_bytes;
                 page.extend(entries.into_iter().filter(|entry| entry.sequence >= next));
             }
+        }
+        Ok(page)
+    }
+
+    /// Entries before `before`, newest first; empty: there are none.
+    pub(crate) async fn journal_page_before(&self, run: RunId, before: Sequence) -> Result<Vec<JournalEntry>> {
+        use journal_chunk::Column;
+        let chunks = journal_chunk::Entity::find()
+            .filter(Column::RunId.eq(run.0))
+            .filter(Column::FirstSequence.lt(before))
+            .order_by_desc(Column::FirstSequence)
+            .limit(PAGE_CHUNKS)
+            .all(self.read())
+            .await?;
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for chunk in chunks {
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            bytes += chunk.raw_bytes;
+            page.extend(chunk::decode(&chunk.body)?.into_iter().rev().filter(|entry| entry.sequence < before));
         }
         Ok(page)
     }

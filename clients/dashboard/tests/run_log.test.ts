@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { type JournalEntry, JournalEntrySchema, RepriseError, RunSchema, type WatchRunEvent, type WatchRunOptions } from "@reprise/client";
-import { expect, test } from "vitest";
-import { RunLog, type RunLogSource } from "../src/data/run_log.ts";
+import { JournalEntrySchema, RepriseError, RunSchema, RunState, type WatchRunEvent, type WatchRunOptions } from "@reprise/client";
+import { expect, test, vi } from "vitest";
+import { MOST } from "../src/data/journal.ts";
+import { type PageRequest, RunLog, type RunLogSource } from "../src/data/run_log.ts";
 
 const entry = (sequence: number, text = "") =>
   create(JournalEntrySchema, { sequence, kind: { case: "text", value: { blockId: `b${sequence}`, text } } });
@@ -13,19 +14,54 @@ const numbers = (log: RunLog) => log.entries.value.map((one) => one.sequence);
 function fakeRun(total: number) {
   const asked: WatchRunOptions[] = [];
   const script: ((options: WatchRunOptions) => AsyncIterable<WatchRunEvent>)[] = [];
+  const pages: PageRequest[] = [];
+  const fake = { total, beforeAnswer: async () => {} };
   const source: RunLogSource = {
     watch: (options) => {
       asked.push(options);
       return (script.shift() ?? async function* () {})(options);
     },
-    page: async ({ before, after, size }): Promise<JournalEntry[]> => {
-      const [from, to] =
-        before === undefined ? [(after ?? 0) + 1, Math.min(total, (after ?? 0) + size)] : [Math.max(1, before - size), before - 1];
-      return to < from ? [] : entries(from, to);
+    page: async (request) => {
+      pages.push(request);
+      const held = entries(1, fake.total).filter((one) => request.kinds.length === 0 || one.sequence % 10 === 0);
+      const { before, after, size } = request;
+      await fake.beforeAnswer();
+      if (after !== undefined) {
+        const found = held.filter((one) => one.sequence > after);
+        return { entries: found.slice(0, size), more: found.length > size };
+      }
+      const found = held.filter((one) => before === undefined || one.sequence < before);
+      return { entries: found.slice(-size), more: found.length > size };
     },
   };
-  return { source, asked, script };
+  return { source, asked, script, pages, fake };
 }
+
+/** A stream that brings the run and what the test sends, until it is stopped. */
+function liveStream() {
+  let wake = () => {};
+  const waiting: WatchRunEvent[] = [];
+  const send = (...events: WatchRunEvent[]) => {
+    waiting.push(...events);
+    wake();
+  };
+  async function* open(options: WatchRunOptions): AsyncIterable<WatchRunEvent> {
+    options.signal?.addEventListener("abort", () => wake());
+    while (!options.signal?.aborted) {
+      const event = waiting.shift();
+      if (event) yield event;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  }
+  return { send, open };
+}
+
+const runNow = (lastSequence: number) =>
+  ({ kind: "run", run: create(RunSchema, { firstSequence: 1, lastSequence, state: RunState.RUNNING }) }) as WatchRunEvent;
+const came = (sequence: number) => ({ kind: "entry", entry: entry(sequence) }) as WatchRunEvent;
 
 const stop = () => new AbortController().signal;
 
@@ -37,10 +73,10 @@ test("the tail is read first, older pages are put in front, and the window has n
   });
   const log = new RunLog(source);
   await log.follow(stop());
-  expect([asked[0]?.tail, log.first, log.last, log.hasOlder, log.state.value]).toEqual([200, 801, 1000, true, "ended"]);
+  expect([asked[0]?.tail, log.first, log.last, log.hasOlder.value, log.state.value]).toEqual([200, 801, 1000, true, "ended"]);
   await log.older();
   await log.older();
-  expect([log.first, log.hasOlder]).toEqual([1, false]);
+  expect([log.first, log.hasOlder.value]).toEqual([1, false]);
   expect(numbers(log)).toEqual(Array.from({ length: 1000 }, (_, at) => at + 1));
 });
 
@@ -88,41 +124,112 @@ test("text that is written grows by characters, is replaced from its offset, and
   log.writing.subscribe((writing) => void seen.push(writing.map((one) => one.text).join("|")));
   const delta = (offset: number, text: string) =>
     ({ kind: "delta", delta: { blockId: "b1", thinking: false, offset, text } }) as WatchRunEvent;
-  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   script.push(async function* () {
     yield delta(0, "ab😀");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("ab😀"));
     yield delta(3, "c");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("ab😀c"));
     yield delta(1, "X");
-    await frame();
+    await vi.waitFor(() => expect(seen.at(-1)).toBe("aX"));
     yield { kind: "entry", entry: entry(1, "aX") };
   });
   await log.follow(stop());
   expect(seen).toEqual(["", "ab😀", "ab😀c", "aX", ""]);
 });
 
-test("a deep link opens around its entry, pages on, and goes live at the end", async () => {
-  const { source, asked } = fakeRun(1000);
+test("a deep link opens around its entry under a live stream, pages on, and is attached at the end without a gap", async () => {
+  const { source, asked, script, fake } = fakeRun(1000);
+  const { send, open } = liveStream();
+  script.push(open);
+  const end = new AbortController();
   const log = new RunLog(source, 500);
-  await log.follow(stop());
-  expect([log.first, log.last, log.state.value, asked.length]).toEqual([401, 600, "paged", 0]);
-  expect(await log.newer()).toBe(true);
-  expect([log.last, log.generation.value]).toEqual([1000, 1]);
-  await log.follow(stop());
-  expect(asked[0]?.afterSequence).toBe(1000);
+  const following = log.follow(end.signal);
+  send(runNow(1000));
+  await vi.waitFor(() => expect(log.ready.value).toBe(true));
+
+  expect([asked[0]?.tail, log.first, log.last, log.attached.value, log.hasOlder.value]).toEqual([0, 400, 599, false, true]);
+  send(came(1001));
+  await vi.waitFor(() => expect(log.newest.value).toBe(1001));
+  expect([log.last, log.newest.value]).toEqual([599, 1001]);
+  // While the last page is on its way, two more entries come: one is on the page, the other only in the stream.
+  fake.total = 1001;
+  fake.beforeAnswer = async () => {
+    send(came(1002));
+    await vi.waitFor(() => expect(log.newest.value).toBe(1002));
+  };
+  await log.newer();
+  expect([log.attached.value, log.last]).toEqual([true, 1002]);
+  expect(numbers(log)).toEqual(Array.from({ length: 1002 - 399 }, (_, at) => at + 400));
+  end.abort();
+  await following;
+});
+
+test("only kinds that are asked for are read and kept", async () => {
+  const { source, script, pages } = fakeRun(1000);
+  const { send, open } = liveStream();
+  script.push(open);
+  const end = new AbortController();
+  const log = new RunLog(source, undefined, ["stderr"]);
+  const following = log.follow(end.signal);
+  send(runNow(1000));
+  await vi.waitFor(() => expect(log.ready.value).toBe(true));
+
+  expect(pages[0]).toMatchObject({ kinds: ["stderr"], size: 200 });
+  expect([log.first, log.last, log.attached.value, log.hasOlder.value]).toEqual([10, 1000, true, false]);
+  send(came(1001));
+  await vi.waitFor(() => expect(log.newest.value).toBe(1001));
+  expect([log.last, log.newest.value]).toEqual([1000, 1001]);
+  await log.hold([]);
+  expect(log.first).toBe(801);
+  end.abort();
+  await following;
 });
 
 test("while the tail is followed, old entries are dropped and can be read again", async () => {
   const { source, script } = fakeRun(25_000);
   script.push(async function* () {
-    yield { kind: "run", run: create(RunSchema, { firstSequence: 1 }) };
+    yield runNow(25_000);
     for (const one of entries(1, 25_000)) yield { kind: "entry", entry: one };
   });
   const log = new RunLog(source);
   await log.follow(stop());
-  expect(log.entries.value.length).toBeLessThanOrEqual(20_000);
-  expect([log.last, log.hasOlder]).toEqual([25_000, true]);
+  expect(log.entries.value.length).toBeLessThanOrEqual(MOST.entries);
+  expect([log.last, log.hasOlder.value]).toEqual([25_000, true]);
+  const { first } = log;
+  await log.older();
+  expect(log.first).toBe(first - 500);
+});
+
+test("a window of large entries is cut by what it weighs", async () => {
+  const { source, script } = fakeRun(0);
+  script.push(async function* () {
+    yield runNow(0);
+    for (let at = 1; at <= 2000; at += 1) yield { kind: "entry", entry: entry(at, "x".repeat(60_000)) };
+  });
+  const log = new RunLog(source);
+  await log.follow(stop());
+  expect(log.entries.value.length * 60_000).toBeLessThanOrEqual(MOST.characters);
+  expect(log.last).toBe(2000);
+});
+
+test("a reader who scrolled up keeps the place: the window stops growing and goes on when the end is wanted", async () => {
+  const { source, script, fake } = fakeRun(0);
+  const { send, open } = liveStream();
+  script.push(open);
+  const end = new AbortController();
+  const log = new RunLog(source);
+  const following = log.follow(end.signal);
+  log.following = false;
+  send(runNow(0), ...Array.from({ length: 12_000 }, (_, at) => came(at + 1)));
+  await vi.waitFor(() => expect(log.newest.value).toBe(12_000));
+
+  expect([log.first, log.attached.value, log.newest.value]).toEqual([1, false, 12_000]);
+  expect(log.entries.value.length).toBeLessThanOrEqual(MOST.entries);
+  fake.total = 12_000;
+  await log.toTail();
+  expect([log.first, log.last, log.attached.value]).toEqual([11_801, 12_000, true]);
+  end.abort();
+  await following;
 });
 
 test("what no waiting helps against is told", async () => {

@@ -52,7 +52,7 @@ function fakeView(state: ListState<number>, height: number) {
   };
   const inner = {
     getBoundingClientRect: () => ({ top: -view.scrollTop }),
-    style: { setProperty: () => {} },
+    style: {},
   };
   return { view: view as unknown as HTMLElement, inner: inner as unknown as HTMLElement };
 }

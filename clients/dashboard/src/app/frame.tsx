@@ -90,7 +90,7 @@ function Main() {
   return (
     <main class="main" id="main" ref={element} tabIndex={-1}>
       <OfflineBanner />
-      <CurrentPage key={here} />
+      <CurrentPage key={match(routes, here)?.value.stays ?? here} />
     </main>
   );
 }

@@ -53,6 +53,8 @@ export function startKeys(): void {
     const typing = isTyping(event.target);
     const pair = first && event.timeStamp - since < SEQUENCE_MS ? `${first} ${name}` : "";
     first = "";
+    // Enter and space mean what the button or link says that has the focus.
+    if ((name === "enter" || name === " ") && isPressable(event.target)) return;
     const action = (pair && find(pair)) || find(name);
     if (action && (!typing || action.always) && (!modalOpen() || action.always)) {
       event.preventDefault();
@@ -82,6 +84,10 @@ function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "submit"].includes(target.type);
   return target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || target.isContentEditable;
+}
+
+function isPressable(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest("a[href], button, summary, [role=button], [role=menuitem]") !== null;
 }
 
 function modalOpen(): boolean {

@@ -46,7 +46,7 @@ export function Page({ title, trail = [], aside, tab, mark, children }: Props) {
             <a href={one.href}>{one.label}</a> <span class="f3">/</span>
           </span>
         ))}
-        {trail.length > 0 ? <span class="cut">{title}</span> : <b class="cut">{title}</b>}
+        {trail.length > 0 ? <span class="cut">{title}</span> : <h1 class="cut">{title}</h1>}
         <span class="grow" />
         {aside !== undefined && <span class="t12 f3 aside">{aside}</span>}
       </div>

@@ -6,9 +6,11 @@ import type { PageProps } from "./page.tsx";
 /** Code of a page, fetched when it is first shown. */
 export interface LazyPage {
   load: () => Promise<{ default: ComponentType<PageProps> }>;
+  /** Addresses with the same word are one page that stays, for a list beside what it opens; others begin anew. */
+  stays?: string;
 }
 
-const page = (load: LazyPage["load"]): LazyPage => ({ load });
+const page = (load: LazyPage["load"], stays?: string): LazyPage => (stays ? { load, stays } : { load });
 
 /** Every page. To add one: a file under `pages/`, and a line here. */
 export const routes: readonly (readonly [string, LazyPage])[] = [
@@ -16,7 +18,7 @@ export const routes: readonly (readonly [string, LazyPage])[] = [
   ["/triggers", page(() => import("../pages/triggers.tsx"))],
   ["/triggers/:trigger", page(() => import("../pages/trigger.tsx"))],
   ["/deliveries", page(() => import("../pages/deliveries.tsx"))],
-  ["/deliveries/:delivery", page(() => import("../pages/delivery.tsx"))],
+  ["/deliveries/:delivery", page(() => import("../pages/delivery.tsx"), "delivery")],
   ["/runs", page(() => import("../pages/runs.tsx"))],
   ["/runs/:run", page(() => import("../pages/run.tsx"))],
   ["/sessions", page(() => import("../pages/sessions.tsx"))],

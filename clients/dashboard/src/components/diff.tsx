@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import type { DiffHunk, FileDiff } from "../lib/diff.ts";
 import { plural } from "../lib/format.ts";
 import { Fold } from "./basics.tsx";
+import { Marked } from "./marked.tsx";
 
 const MOST_LINES = 400;
 const FIRST_LINES = 200;
@@ -39,12 +40,22 @@ const SIGN = { same: " ", add: "+", del: "−" } as const;
 function Lines({ hunk }: { hunk: DiffHunk }) {
   return (
     <>
-      {hunk.lines.map((line) => (
-        <div key={`${line.before ?? ""}:${line.after ?? ""}`} class={line.kind}>
+      {hunk.lines.map((line, at) => (
+        <div key={at} class={line.kind}>
           <s>{line.before}</s>
           <s>{line.after}</s>
           <s>{SIGN[line.kind]}</s>
-          <span>{line.pieces.map((piece) => (piece.changed ? <u key={piece.text}>{piece.text}</u> : piece.text))}</span>
+          <span>
+            {line.pieces.map((piece, part) =>
+              piece.changed ? (
+                <u key={part}>
+                  <Marked text={piece.text} />
+                </u>
+              ) : (
+                <Marked key={part} text={piece.text} />
+              ),
+            )}
+          </span>
         </div>
       ))}
     </>
@@ -55,7 +66,8 @@ function Lines({ hunk }: { hunk: DiffHunk }) {
 export function DiffCount({ diff }: { diff: FileDiff }) {
   return (
     <span class="m">
-      <span class="c-green">+{diff.added}</span> <span class="c-red">−{diff.removed}</span>
+      <span class="c-green">+{diff.added}</span>
+      {diff.removed > 0 && <span class="c-red"> −{diff.removed}</span>}
     </span>
   );
 }

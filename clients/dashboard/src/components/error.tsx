@@ -1,10 +1,12 @@
 import type { RepriseError } from "@reprise/client";
+import { connection } from "../data/connection.ts";
 import { Button } from "./basics.tsx";
 import { CopyButton } from "./text.tsx";
 
 /** An error with everything one needs to report it: reason, sentence, trace id. */
 export function ErrorNotice({ error, onRetry }: { error: RepriseError | undefined; onRetry?: () => void }) {
-  if (!error) return null;
+  // That the server does not answer is said once, by the banner over the page.
+  if (!error || (error.transient && !error.reason && connection.value === "down")) return null;
   return (
     <div class="problem" role="alert">
       <span class="st fail" />

@@ -107,12 +107,12 @@ export function RowAction({ label, onClick }: { label: string; onClick: () => vo
 }
 
 /** How many rows wait because they would move the page; a press shows them. */
-export function NewChip<T>({ rows, what = "row" }: { rows: LiveRows<T>; what?: string }) {
+export function NewChip<T>({ rows, what = "row", many = `${what}s` }: { rows: LiveRows<T>; what?: string; many?: string }) {
   const count = rows.heldCount.value;
   if (count === 0) return null;
   return (
     <button type="button" class="chip new" onClick={() => rows.release()}>
-      {plural(count, `new ${what}`, `new ${what}s`)}
+      {plural(count, `new ${what}`, `new ${many}`)}
     </button>
   );
 }

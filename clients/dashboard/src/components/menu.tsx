@@ -12,17 +12,19 @@ export interface MenuItem {
   disabled?: boolean;
 }
 
-/** A button that opens a menu: `↑` `↓` walk, Enter chooses, Escape closes. */
+/** A button that opens a menu: `↑` `↓` walk, Enter chooses, Escape closes. `openRef` is given what opens it, for a key. */
 export function MenuButton({
   label,
   items,
   busy = false,
   primary = false,
+  openRef,
 }: {
   label: ComponentChildren;
   items: readonly MenuItem[];
   busy?: boolean;
   primary?: boolean;
+  openRef?: { current: (() => void) | null };
 }) {
   const id = useId();
   const box = useRef<HTMLSpanElement>(null);
@@ -31,6 +33,7 @@ export function MenuButton({
     setOpen(false);
     if (back) box.current?.querySelector("button")?.focus();
   };
+  if (openRef) openRef.current = busy ? null : () => setOpen(true);
   useEffect(() => {
     if (!open) return;
     box.current?.querySelector<HTMLElement>('[role="menuitem"]:not(:disabled)')?.focus();

@@ -24,6 +24,8 @@ interface PlotProps {
 }
 
 const [TOP, BOTTOM, LEFT] = [8, 20, 56];
+/** A bar is a mark, not a surface. */
+const WIDEST = 24;
 
 /**
  * Bars and lines over a few dozen positions, from zero, with the values of one position above it while the pointer or
@@ -45,6 +47,7 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
   const count = positions.length;
   const plotHeight = height - TOP - BOTTOM;
   const step = (width - LEFT) / Math.max(1, count);
+  const thickness = Math.min(step * 0.7, WIDEST);
   const bars = series.filter((one) => one.kind === "bar");
   const sums = positions.map((_, index) => bars.reduce((sum, one) => sum + (one.values[index] ?? 0), 0));
   const highest = Math.max(
@@ -117,15 +120,15 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
                   <rect
                     key={one.label}
                     class={`bar tone-${one.tone}`}
-                    x={x(index) + step * 0.15}
-                    width={step * 0.7}
+                    x={x(index) + (step - thickness) / 2}
+                    width={thickness}
                     y={y(base)}
                     height={Math.max(0.5, y(from) - y(base))}
                   />
                 ) : null;
               })}
               {index % every === 0 && (
-                <text class="tick" x={x(index) + step / 2} y={height - 4} text-anchor="middle">
+                <text class="tick" {...tickPlace(x(index) + step / 2, width)} y={height - 4}>
                   {position}
                 </text>
               )}
@@ -135,15 +138,24 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
         {series
           .filter((one) => one.kind === "line")
           .map((one) => (
-            <path
-              key={one.label}
-              class={`line tone-${one.tone}`}
-              d={linePath(
-                one.values,
-                (index) => x(index) + step / 2,
-                (value) => y(value, one.share ? 1 : top),
+            <g key={one.label} class={`tone-${one.tone}`}>
+              <path
+                class="line"
+                d={linePath(
+                  one.values,
+                  (index) => x(index) + step / 2,
+                  (value) => y(value, one.share ? 1 : top),
+                )}
+              />
+              {one.values.map(
+                (value, index) =>
+                  value !== null &&
+                  (one.values[index - 1] ?? null) === null &&
+                  (one.values[index + 1] ?? null) === null && (
+                    <circle key={positions[index]} class="dot" cx={x(index) + step / 2} cy={y(value, one.share ? 1 : top)} r="2" />
+                  ),
               )}
-            />
+            </g>
           ))}
       </svg>
       <table class="sr">
@@ -174,6 +186,11 @@ export function niceTicks(highest: number): number[] {
   const ticks = [0];
   for (let at = 1; (ticks.at(-1) ?? 0) < highest * 0.9999; at += 1) ticks.push(Number((at * size).toPrecision(12)));
   return ticks;
+}
+
+/** A name stands below its position, but never over the edge. */
+function tickPlace(x: number, width: number): { x: number; "text-anchor": "middle" | "end" } {
+  return x + 36 > width ? { x: width, "text-anchor": "end" } : { x, "text-anchor": "middle" };
 }
 
 function linePath(values: readonly (number | null)[], x: (index: number) => number, y: (value: number) => number): string {

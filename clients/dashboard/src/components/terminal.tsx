@@ -2,6 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 import { type AnsiSpan, parseAnsi } from "../lib/ansi.ts";
 import { plural } from "../lib/format.ts";
 import { Fold } from "./basics.tsx";
+import { Marked } from "./marked.tsx";
 
 /** Longer output is folded; so many lines stay at its beginning and its end. */
 const MOST_LINES = 200;
@@ -43,10 +44,10 @@ function Lines({ lines }: { lines: readonly AnsiSpan[][] }) {
           {line.map((span, part) =>
             span.class || span.color ? (
               <span key={part} class={span.class} style={span.color ? { color: span.color } : undefined}>
-                {span.text}
+                <Marked text={span.text} />
               </span>
             ) : (
-              span.text
+              <Marked key={part} text={span.text} />
             ),
           )}
           {at < lines.length - 1 ? "\n" : ""}

@@ -97,7 +97,10 @@ export function When({ ms }: { ms: number | undefined }) {
 /** A span between two moments; without an end it still grows. */
 export function Span({ from, to }: { from: number | undefined; to?: number | undefined }) {
   if (from === undefined) return <span>–</span>;
-  return <span>{formatSpan(to === undefined ? Math.floor((clock.value - from) / 1000) * 1000 : to - from)}</span>;
+  if (to !== undefined) return <span>{formatSpan(to - from)}</span>;
+  // A span that still grows has no tenths: they would stand still at zero.
+  const seconds = Math.max(0, Math.floor((clock.value - from) / 1000));
+  return <span>{seconds < 60 ? `${seconds} s` : formatSpan(seconds * 1000)}</span>;
 }
 
 /** An amount; an unknown one is a dash. */

@@ -37,6 +37,8 @@ interface Props<T> {
 const OVERSCAN = 600;
 const NEAR_ROWS = 30;
 const AT_END = 8;
+/** Drawings within a tenth of a second that may follow from one another. */
+const MOST_DRAWINGS = 30;
 
 /** The row that stays where it is when rows above it appear or change their height, and where it is. */
 interface Anchor {
@@ -65,6 +67,7 @@ export function VirtualList<T>(props: Props<T>) {
 
   const scroller = useCallback(() => (page ? box.current?.closest<HTMLElement>(".main") : box.current) ?? null, [page]);
 
+  if (follow) state.expectEnd();
   const [start, end] = state.range();
 
   // After every drawing: measure, put the anchor back, and draw again if that brought other rows into view.
@@ -74,7 +77,9 @@ export function VirtualList<T>(props: Props<T>) {
     state.measure(inner.current, keyOf, latest.current.items);
     state.place(view, inner.current, follow);
     const [newStart, newEnd] = state.range();
-    if (newStart !== start || newEnd !== end || state.takeChanged()) redraw((was) => was + 1);
+    // Heights settle within two or three drawings; should two ranges ever take turns, the page must not stand still.
+    const mayRedraw = state.countDrawing(performance.now()) < MOST_DRAWINGS;
+    if (mayRedraw && (newStart !== start || newEnd !== end)) redraw((was) => was + 1);
     else if (items.length > 0 && start < NEAR_ROWS) latest.current.onNearStart?.();
   });
 
@@ -142,8 +147,8 @@ export function VirtualList<T>(props: Props<T>) {
   }
   return (
     <div class={`virtual${page ? " page" : ""} ${props.class ?? ""}`} ref={box} tabIndex={page ? undefined : 0}>
-      <div ref={inner} role="list" aria-label={label} class="virtual-inner" style={{ "--h": `${state.heights.total}px` }}>
-        <div class="virtual-rows" style={{ "--y": `${state.heights.offset(start)}px` }}>
+      <div ref={inner} role="list" aria-label={label} class="virtual-inner" style={{ height: `${state.heights.total}px` }}>
+        <div class="virtual-rows" style={{ top: `${state.heights.offset(start)}px` }}>
           {rows}
         </div>
       </div>
@@ -197,7 +202,10 @@ export class ListState<T> {
   #viewTop = 0;
   #viewHeight = 0;
   #setTop = -1;
-  #changed = false;
+  /** What stands behind the last row when the end is in view. */
+  #behind = 0;
+  #drawnSince = 0;
+  #drawings = 0;
 
   /** Takes the items as they now are; finds out whether rows came at the end, in front, or all changed. */
   update(items: readonly T[], keyOf: (item: T) => string | number, estimate: (item: T) => number): void {
@@ -260,21 +268,13 @@ export class ListState<T> {
       this.#measured.set(keyOf(item), height);
       if (this.heights.set(index, height)) changed = true;
     }
-    this.#changed ||= changed;
-    return changed;
-  }
-
-  /** Whether a height changed since the last time this was asked. */
-  takeChanged(): boolean {
-    const changed = this.#changed;
-    this.#changed = false;
     return changed;
   }
 
   /** Scrolls so that the anchor, or the end, is where it belongs. */
   place(view: HTMLElement, inner: HTMLElement, follow: boolean): void {
     // The total may have changed with this drawing's measures; the box must have room before it is scrolled.
-    inner.style.setProperty("--h", `${this.heights.total}px`);
+    inner.style.height = `${this.heights.total}px`;
     const listTop = this.#listTop(view, inner);
     let top: number;
     if (follow || this.#toEnd) top = view.scrollHeight - view.clientHeight;
@@ -287,6 +287,7 @@ export class ListState<T> {
     }
     this.#toEnd = false;
     this.#look(view, listTop);
+    if (follow) this.#behind = this.#viewTop - Math.max(0, this.heights.total - this.#viewHeight);
   }
 
   /** The view was scrolled. Tells whether the reader now is at the end (true), left it (false), or neither. */
@@ -315,6 +316,18 @@ export class ListState<T> {
       this.#anchor = { index, key, delta: below ? bottom - top - this.#viewHeight : 0 };
     } else this.#anchor = { index, key, delta: -Math.min(80, this.#viewHeight / 4) };
     return true;
+  }
+
+  /** How many drawings there were within the present tenth of a second. */
+  countDrawing(now: number): number {
+    if (now - this.#drawnSince > 100) [this.#drawnSince, this.#drawings] = [now, 0];
+    this.#drawings += 1;
+    return this.#drawings;
+  }
+
+  /** While the end is followed, the rows that will be there are drawn at once, not those that were there before. */
+  expectEnd(): void {
+    this.#viewTop = Math.max(0, this.heights.total - this.#viewHeight + this.#behind);
   }
 
   /** The next drawing goes to the end. */
