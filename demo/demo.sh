@@ -165,6 +165,13 @@ build() {
     mkdir -p "$dir/bin"
     ln -sf "${CARGO_TARGET_DIR:-$root/target}/debug/reprise" "$dir/bin/reprise"
     ln -sf "${CARGO_TARGET_DIR:-$root/target}/debug/offline-model" "$dir/bin/offline-model"
+    built="reprise, offline-model"
+    # The page is not needed for the runs: without npm the server says how to build it.
+    if command -v npm >/dev/null; then
+        local so_far=$took
+        slowly dashboard make --silent dashboard
+        took=$((took + so_far)) built="$built, dashboard"
+    fi
 }
 
 # Writes down each command line, on disk before Claude Code starts.
@@ -272,7 +279,7 @@ demo() {
     if [ -n "${ANTHROPIC_API_KEY:-}" ]; then say "$(bold 'real model, up to $0.50'): ANTHROPIC_API_KEY is set, and each of the two runs may cost \$0.25"; fi
     toolchain
     build
-    step 2 build "reprise, offline-model" "$took"
+    step 2 build "$built" "$took"
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     trap stop_all EXIT
@@ -288,6 +295,7 @@ demo() {
     fi
     say
     if [ -n "${DEMO_ONCE:-}" ] || [ -z "$tty" ]; then return; fi
+    say "Dashboard  $("$dir/bin/reprise" dashboard)  (signs in once, then the link is dead)"
     say "gRPC       grpcurl -plaintext -H \"authorization: Bearer \$REPRISE_KEY\" 127.0.0.1:$port list"
     say "Shell      source ${dir#"$root"/}/env      Still running; Ctrl-C stops everything and leaves ${dir#"$root"/} (make demo-clean removes it)."
     stay

@@ -71,6 +71,7 @@ PY
 sed -i 's/\r//g; s/\x1b\[[0-9;]*[mK]//g' "$out"
 six
 has HERON
+has '^Dashboard  http://127\.0\.0\.1:[0-9]+/#code='
 nothing_left
 
 # Killed and started again, a run goes on.

@@ -15,6 +15,7 @@ mod m20261123_000003_history;
 mod m20261123_000004_server;
 mod m20261126_000010_sign_in;
 mod m20261126_000011_change_stamps;
+mod m20261126_000012_usage;
 mod m20261126_000020_replays_and_forks;
 
 /// Every migration, oldest first.
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_server::Migration),
             Box::new(m20261126_000010_sign_in::Migration),
             Box::new(m20261126_000011_change_stamps::Migration),
+            Box::new(m20261126_000012_usage::Migration),
             Box::new(m20261126_000020_replays_and_forks::Migration),
         ]
     }

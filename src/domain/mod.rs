@@ -6,6 +6,7 @@ mod error;
 mod explanation;
 mod ids;
 mod journal;
+mod journal_filter;
 mod money;
 mod opening;
 mod page;
@@ -15,6 +16,7 @@ mod settings;
 mod text_enum;
 mod time;
 mod trigger;
+mod usage;
 mod webhook;
 
 pub use agent::{AgentEvent, AgentResult, AgentResultKind, InitLine, MeteredMessage, SpawnPurpose};
@@ -23,6 +25,7 @@ pub use error::{Code, Error, FieldError, Result};
 pub use explanation::{Mark, Stage, Step, Verdict};
 pub use ids::{ApiKeyId, DeliveryId, IdError, LeaseId, RunId, SecretId, SessionId, TriggerId, WorkerId};
 pub use journal::{EntryKind, JournalEntry, NoticeCode, OpenBlock, PromptKind, Sequence};
+pub use journal_filter::{ENTRY_KINDS, EntryFilter};
 pub use money::{CostBasis, NanoUsd, Usage};
 pub use opening::{Circumstances, Earlier, NewConversation, Opening, opening};
 pub use page::{Cursor, MAX_PAGE_SIZE, Page, PageRequest};
@@ -39,6 +42,7 @@ pub use trigger::{
     Action, AgentCli, AgentOptions, AuthorRule, BusyPolicy, Caps, ClaudeOptions, HmacAlgorithm, HmacEncoding, HmacProfile, OnInterrupt,
     RetryPolicy, RunLimits, Secret, Trigger, TriggerFilter, TriggerSpec, Workspace,
 };
+pub use usage::{Bucket, UsageBucket, UsageGroup, UsageQuery, UsageRow, buckets};
 pub use webhook::{
     Actor, ActorKind, Delivery, DeliveryFilter, DeliveryOrigin, DeliveryOutcome, DeliveryPayload, DeliveryReason, Event, Header, Source,
 };

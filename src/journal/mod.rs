@@ -3,6 +3,7 @@
 
 mod channel;
 mod follower;
+mod pages;
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +15,8 @@ use crate::metrics;
 use crate::queue::Lease;
 use crate::store::Store;
 pub(crate) use crate::store::chunk;
+
+pub use pages::{EntryPage, PageOf};
 
 use channel::Hub;
 use follower::Follower;

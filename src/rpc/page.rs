@@ -37,7 +37,7 @@ macro_rules! paged {
     )+};
 }
 
-paged!(ListTriggersRequest, ListDeliveriesRequest, ListRunsRequest, ListSessionsRequest);
+paged!(ListTriggersRequest, ListDeliveriesRequest, ListRunsRequest, ListSessionsRequest, QueryUsageRequest, ListJournalEntriesRequest);
 
 /// Reads the token of one request and makes the token of its answer.
 #[derive(Debug, Clone)]

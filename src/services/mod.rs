@@ -6,6 +6,7 @@ mod directories;
 mod explain;
 mod facts;
 mod fire;
+mod journal;
 mod lists;
 mod once;
 mod replay;
@@ -13,6 +14,7 @@ mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod watch;
 mod write;
 

@@ -38,6 +38,18 @@ impl RunService for Services {
         answer(self.watch_list_of_runs(&request.into_inner()).await?)
     }
 
+    async fn list_journal_entries(&self, request: Request<v1::ListJournalEntriesRequest>) -> Answer<v1::ListJournalEntriesResponse> {
+        answer(self.entries(&request.into_inner()).await?)
+    }
+
+    async fn export_run(&self, request: Request<v1::ExportRunRequest>) -> Answer<Streamed<v1::ExportRunResponse>> {
+        answer(self.export_lines(&request.into_inner()).await?)
+    }
+
+    async fn query_usage(&self, request: Request<v1::QueryUsageRequest>) -> Answer<v1::QueryUsageResponse> {
+        answer(self.usage(&request.into_inner()).await?)
+    }
+
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let request = request.into_inner();
         let id: RunId = Fields::id("run_id", &request.run_id)?;

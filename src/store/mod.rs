@@ -24,6 +24,7 @@ pub(crate) mod sign_in_codes;
 pub(crate) mod sql;
 pub(crate) mod together;
 pub(crate) mod triggers;
+mod usage;
 
 use std::path::Path;
 

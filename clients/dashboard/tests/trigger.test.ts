@@ -8,7 +8,7 @@ import { valuesOf } from "../src/pages/trigger/event_values.tsx";
 import { quoted } from "../src/pages/trigger/explanation.tsx";
 import { excerpt } from "../src/pages/trigger/expression.tsx";
 import { parseHeaders } from "../src/pages/trigger/headers.ts";
-import { stepParts } from "../src/pages/trigger/steps.ts";
+import { stepText } from "../src/pages/trigger/steps.ts";
 import { byTrigger, lastDays, successRate } from "../src/pages/triggers/usage.ts";
 
 const full = create(TriggerSchema, {
@@ -67,14 +67,10 @@ test("names stand one a line or between commas", () => {
 });
 
 test("a set-up step has the address and the slug in it", () => {
-  const of = (step: string) => stepParts(step, { webhookUrl: "https://r.example/hooks/x/y", slug: "x" });
-  expect(of("Payload URL: the trigger's webhook_url.")).toEqual([
-    { text: "Payload URL: ", code: false },
-    { text: "https://r.example/hooks/x/y", code: true },
-    { text: ".", code: false },
-  ]);
-  expect(of("Run `reprise trigger rotate-secret SLUG`")[1]).toEqual({ text: "reprise trigger rotate-secret x", code: true });
-  expect(of("`POST {the trigger's webhook_url}`")).toEqual([{ text: "POST {https://r.example/hooks/x/y}", code: true }]);
+  const of = (step: string) => stepText(step, { webhookUrl: "https://r.example/hooks/x/y", slug: "x" });
+  expect(of("Payload URL: the trigger's webhook_url.")).toBe("Payload URL: `https://r.example/hooks/x/y`.");
+  expect(of("Run `reprise trigger rotate-secret SLUG`")).toBe("Run `reprise trigger rotate-secret x`");
+  expect(of("`POST {the trigger's webhook_url}` and `SLUGS`")).toBe("`POST {https://r.example/hooks/x/y}` and `SLUGS`");
 });
 
 test("headers are read line by line, and a wrong line is named", () => {

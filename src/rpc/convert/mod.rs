@@ -6,18 +6,20 @@ mod run;
 mod session;
 mod settings;
 mod trigger;
+mod usage;
 mod webhook;
 
 use std::time::Duration;
 
 pub use explanation::{Foresight, explanation, step};
-pub use journal::{delta, entry};
+pub use journal::{delta, entry, entry_filter};
 pub use run::{run, run_filter, run_listed, watched_runs};
 pub use session::{SessionRef, session, session_filter, session_ref, storage};
 pub use settings::{SETTINGS_FIXED, parse_settings, setting_rule_messages, settings};
 pub use trigger::{
     TRIGGER_FIXED, TriggerRef, etag, etag_version, is_slug, parse_spec, slug_and_source, trigger, trigger_filter, trigger_ref,
 };
+pub use usage::{usage_query, usage_row};
 pub use webhook::{delivery, delivery_filter, fire_headers, header, raw_header, struct_json, watched_deliveries};
 
 use crate::domain::{self, UnixMicros};
@@ -97,6 +99,8 @@ wire_enums! {
     SessionState { Idle, Queued, Running }
     SessionOrigin { First, Reset, Expired, Changed, Lost, Fork }
     SessionOrder { LastUse, Cost, Size }
+    UsageBucket { None, Hour, Day }
+    UsageGroup { Trigger, Session, Model, Lineage }
 }
 
 fn wire<T: WireEnum>(value: Option<T>) -> i32 {

@@ -57,6 +57,6 @@ pub(crate) fn usage_of([input, output, cache_read, cache_write, thinking, cost]:
 }
 
 /// A word that may be absent.
-fn word_or_none<T: std::str::FromStr<Err = String>>(text: Option<&str>) -> Result<Option<T>> {
+pub(crate) fn word_or_none<T: std::str::FromStr<Err = String>>(text: Option<&str>) -> Result<Option<T>> {
     text.map(word).transpose()
 }

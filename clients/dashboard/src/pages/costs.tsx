@@ -52,7 +52,6 @@ export default function CostsPage() {
       readAll({ ...bounds, bucket: range.bucket === "hour" ? UsageBucket.HOUR : UsageBucket.DAY, groupBy: [UsageGroup.LINEAGE] }, signal),
     60_000,
   );
-  const triggers = useQuery(["triggers"], async (signal) => (await reprise.triggers.listTriggers({ pageSize: 500 }, { signal })).triggers);
   useKeys("Costs", {
     ...Object.fromEntries(
       (Object.keys(RANGES) as RangeName[]).map((one, at) => [
@@ -62,31 +61,11 @@ export default function CostsPage() {
     ),
     f: { label: "How savings are reckoned", run: () => setFormula("continuing") },
   });
-  const slugs = new Set([...(triggers.data ?? []).map((one) => one.slug), ...(triggerId ? [triggerId] : [])]);
   const nothing =
     buckets.data !== undefined && (buckets.data.total?.runCount ?? 0) === 0 && (buckets.data.total?.notStartedCount ?? 0) === 0;
   return (
     <Page title="Costs">
-      <div class="bar wrap">
-        <Segments
-          label="Time"
-          options={(Object.keys(RANGES) as RangeName[]).map((value) => ({ value, label: RANGE_LABELS[value] }))}
-          value={name === "dates" ? [] : name}
-          onChange={choose}
-        />
-        <span class="dates">
-          <DateField label="From" value={from} max={to} onChange={(value) => setQuery({ from: value, to, range: undefined })} />
-          <span class="f3">–</span>
-          <DateField label="To" value={to} min={from} onChange={(value) => setQuery({ from, to: value, range: undefined })} />
-        </span>
-        <Choice
-          label="All triggers"
-          value={triggerId}
-          options={[...slugs].sort().map((slug) => ({ value: slug, label: slug }))}
-          onChange={(trigger) => setQuery({ trigger })}
-        />
-        <ZoneChoice zone={zone} />
-      </div>
+      <Filters name={name} from={from} to={to} zone={zone} triggerId={triggerId} />
       <ErrorNotice error={buckets.error} onRetry={buckets.reload} />
       <Strip answer={buckets.data} onFormula={setFormula} />
       {nothing ? (
@@ -105,6 +84,34 @@ export default function CostsPage() {
       )}
       {formula && <Formula kind={formula} bounds={bounds} deps={key} onClose={() => setFormula(undefined)} />}
     </Page>
+  );
+}
+
+/** Time, zone and trigger; each stands in the address. */
+function Filters({ name, from, to, zone, triggerId }: { name: string; from: string; to: string; zone: string; triggerId: string }) {
+  const triggers = useQuery(["triggers"], async (signal) => (await reprise.triggers.listTriggers({ pageSize: 500 }, { signal })).triggers);
+  const slugs = new Set([...(triggers.data ?? []).map((one) => one.slug), ...(triggerId ? [triggerId] : [])]);
+  return (
+    <div class="bar wrap">
+      <Segments
+        label="Time"
+        options={(Object.keys(RANGES) as RangeName[]).map((value) => ({ value, label: RANGE_LABELS[value] }))}
+        value={name as RangeName}
+        onChange={choose}
+      />
+      <span class="dates">
+        <DateField label="From" value={from} max={to} onChange={(value) => setQuery({ from: value, to, range: undefined })} />
+        <span class="f3">–</span>
+        <DateField label="To" value={to} min={from} onChange={(value) => setQuery({ from, to: value, range: undefined })} />
+      </span>
+      <Choice
+        label="All triggers"
+        value={triggerId}
+        options={[...slugs].sort().map((slug) => ({ value: slug, label: slug }))}
+        onChange={(trigger) => setQuery({ trigger })}
+      />
+      <ZoneChoice zone={zone} />
+    </div>
   );
 }
 

@@ -3,7 +3,7 @@ import { type Delivery, DeliveryOutcome, DeliveryView, type Run, RunState, type 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { useKeys } from "../app/keys.ts";
-import { narrow } from "../app/narrow.ts";
+import { tight } from "../app/narrow.ts";
 import { Page, PageHead, type PageProps } from "../app/page.tsx";
 import { place, query, setQuery } from "../app/router.ts";
 import { hrefs } from "../app/routes.ts";
@@ -38,13 +38,15 @@ export default function DeliveryPage({ params }: PageProps) {
       tab={delivery ? `${eventName(delivery)} ${delivery.threadKey}` : "Delivery"}
       {...(delivery ? { mark: deliveryOutcome(delivery.outcome).mark } : {})}
       aside={
-        <span class="wide">
-          older <kbd>j</kbd> &nbsp; newer <kbd>k</kbd>
-        </span>
+        !tight.value && (
+          <>
+            older <kbd>j</kbd> &nbsp; newer <kbd>k</kbd>
+          </>
+        )
       }
     >
       <div class="split">
-        {!narrow.value && <SideList currentId={id} onChanged={read.reload} />}
+        {!tight.value && <SideList currentId={id} onChanged={read.reload} />}
         <article class="detail" aria-label="Delivery">
           {delivery ? <Detail key={id} delivery={delivery} read={read} /> : <Missing id={id} read={read} />}
         </article>

@@ -28,7 +28,7 @@ export default function RunPage({ params }: PageProps) {
 
 function OneRun({ id, raw }: { id: string; raw: boolean }) {
   const at = sequenceInHash(place.peek().hash);
-  const log = useRunLog(id, at, raw, raw ? [] : kindsLeft(hiddenGroups()));
+  const log = useRunLog(id, at, raw, kindsLeft(hiddenGroups()));
   if (at !== undefined && !log.run.peek()) log.following = false;
   const run = log.run.value;
   const sessionId = run?.sessionId ?? "";

@@ -68,6 +68,7 @@ export default function RunsPage() {
   const filtered = key !== "all,,,";
   return (
     <Page title="Runs" aside={<NewChip rows={list.rows} what="run" />}>
+      <h1 class="sr">Runs</h1>
       <Filters shown={shown} triggerId={triggerId} lineage={lineage} reason={reason} />
       <ErrorNotice error={list.error.value ?? older.error} />
       <div class="sec runs">
@@ -159,7 +160,7 @@ const COLUMNS: readonly Column<Run>[] = [
     label: "",
     cell: (run) => (
       <>
-        {run.title || <span class="f3">no title</span>}
+        {run.title || (note(run) === "" && <span class="f3">no title</span>)}
         {note(run) !== "" && <span class="f2"> {note(run)}</span>}
       </>
     ),
@@ -167,11 +168,7 @@ const COLUMNS: readonly Column<Run>[] = [
   { label: "trigger", cell: (run) => <span class="f2">{run.triggerSlug}</span>, narrow: "hide" },
   {
     label: "memory",
-    cell: (run) => (
-      <span class="f2">
-        {run.lineage === Lineage.UNSPECIFIED ? "–" : `${lineageWord(run.lineage)}${run.turn > 1 ? `, turn ${run.turn}` : ""}`}
-      </span>
-    ),
+    cell: (run) => <span class="f2">{memory(run)}</span>,
     narrow: "hide",
   },
   { label: "cost", cell: (run) => <Money usd={run.startTime ? (run.usage?.costUsd ?? 0) : undefined} />, right: true, narrow: "hide" },
@@ -202,6 +199,12 @@ const COLUMNS: readonly Column<Run>[] = [
     narrow: "corner",
   },
 ];
+
+/** How it got its memory: for a continued one, how many turns it remembers. */
+function memory(run: Run): string {
+  if (run.lineage === Lineage.UNSPECIFIED) return "–";
+  return run.lineage === Lineage.CONTINUED && run.turn > 1 ? `turn ${run.turn}` : lineageWord(run.lineage);
+}
 
 /** Why it failed, or what it waits for: the rest of a row's sentence. */
 function note(run: Run): string {

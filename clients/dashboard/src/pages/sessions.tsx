@@ -155,8 +155,20 @@ function columns(reset: (session: Session) => void): readonly Column<Session>[] 
         </>
       ),
     },
-    { label: "trigger", narrow: "line", cell: (session) => <span class="f2">{session.triggerSlug}</span> },
-    { label: "last used", right: true, narrow: "line", cell: (session) => <Age ms={toMs(session.lastUseTime)} suffix=" ago" /> },
+    {
+      label: "trigger",
+      narrow: "line",
+      cell: (session) => (
+        <span class="f2">
+          {session.triggerSlug}
+          <span class="narrow">
+            {" "}
+            · <Age ms={toMs(session.lastUseTime)} suffix=" ago" /> · <Money usd={session.usage?.costUsd ?? 0} />
+          </span>
+        </span>
+      ),
+    },
+    { label: "last used", right: true, narrow: "hide", cell: (session) => <Age ms={toMs(session.lastUseTime)} suffix=" ago" /> },
     {
       label: "turns",
       right: true,
@@ -165,7 +177,7 @@ function columns(reset: (session: Session) => void): readonly Column<Session>[] 
         <span title={`conversation ${session.generation}, ${session.runCount} runs in all`}>{formatCount(session.turnCount)}</span>
       ),
     },
-    { label: "cost", right: true, narrow: "line", cell: (session) => <Money usd={session.usage?.costUsd ?? 0} /> },
+    { label: "cost", right: true, narrow: "hide", cell: (session) => <Money usd={session.usage?.costUsd ?? 0} /> },
     {
       label: "cache",
       right: true,

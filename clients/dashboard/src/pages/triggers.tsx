@@ -154,13 +154,23 @@ function columns(toggle: (trigger: Trigger) => void): readonly Column<Row>[] {
     {
       label: "source",
       narrow: "line",
-      cell: ({ trigger }) => (
-        <span class="f2" title={sourceName(trigger.source)}>
-          {sourceName(trigger.source)}
+      cell: (row) => (
+        <span class="f2" title={sourceName(row.trigger.source)}>
+          {sourceName(row.trigger.source)}
+          <span class="narrow">
+            {" "}
+            · <LastFire row={row} />
+            {row.usage && row.usage.runCount > 0 && (
+              <>
+                {" "}
+                · <Money usd={row.usage.costUsd} />
+              </>
+            )}
+          </span>
         </span>
       ),
     },
-    { label: "last fire", narrow: "line", cell: (row) => <LastFire row={row} /> },
+    { label: "last fire", narrow: "hide", cell: (row) => <LastFire row={row} /> },
     {
       label: "this week",
       narrow: "hide",
@@ -177,7 +187,7 @@ function columns(toggle: (trigger: Trigger) => void): readonly Column<Row>[] {
     {
       label: "cost",
       right: true,
-      narrow: "line",
+      narrow: "hide",
       cell: ({ usage }) => (usage && usage.runCount > 0 ? <Money usd={usage.costUsd} /> : <span class="f3">–</span>),
     },
     {

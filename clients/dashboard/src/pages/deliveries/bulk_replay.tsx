@@ -1,5 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { newId } from "@reprise/client";
+import { newId, type ReplayDeliveriesResponse } from "@reprise/client";
 import { useRef, useState } from "preact/hooks";
 import { setQuery } from "../../app/router.ts";
 import { Button } from "../../components/basics.tsx";
@@ -8,7 +8,7 @@ import { ErrorNotice } from "../../components/error.tsx";
 import { fieldError, SelectField } from "../../components/form.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
-import { plural } from "../../lib/format.ts";
+import { formatCount, plural } from "../../lib/format.ts";
 import { type DeliveryFilter, describeFilter } from "./filters.ts";
 import { type ModeName, modeOf, SESSION_MODES } from "./replay.tsx";
 
@@ -24,13 +24,12 @@ type SpanName = (typeof SPANS)[number]["value"];
 /** The most that one call replays. */
 const MOST = 1000;
 
-/** Replays every delivery that the filters find; how many that are is said before it is done. */
-export function BulkReplay({ filter, onClose }: { filter: DeliveryFilter; onClose: () => void }) {
+/** What is replayed, how many that are, and the act. */
+function useBulkReplay(filter: DeliveryFilter) {
   const [span, setSpan] = useState<SpanName>("24");
   const [mode, setMode] = useState<ModeName>("trigger");
   // One bound for the count and for the act: what arrives in between was not counted, so it is not replayed.
   const [end, setEnd] = useState(Date.now);
-  const triggers = useQuery(["triggers"], async (signal) => (await reprise.triggers.listTriggers({ pageSize: 500 }, { signal })).triggers);
   const request = {
     ...filter,
     startTime: timestampFromMs(end - Number(span) * HOUR),
@@ -42,29 +41,23 @@ export function BulkReplay({ filter, onClose }: { filter: DeliveryFilter; onClos
     if (!chosen) return undefined;
     return (await reprise.triggers.replayDeliveries({ ...request, validateOnly: true }, { signal })).matchedCount;
   });
+  // The same press twice is one replay; another choice is another one.
   const requestId = useRef(newId());
   const replay = useAction(() => reprise.triggers.replayDeliveries({ ...request, requestId: requestId.current }));
-  const [done, setDone] = useState<{ matched: number; queued: number }>();
   const change = (act: () => void) => {
     requestId.current = newId();
     setEnd(Date.now());
     act();
   };
+  return { span, setSpan, mode, setMode, chosen, count, replay, change };
+}
+
+/** Replays every delivery that the filters find; how many that are is said before it is done. */
+export function BulkReplay({ filter, onClose }: { filter: DeliveryFilter; onClose: () => void }) {
+  const { span, setSpan, mode, setMode, chosen, count, replay, change } = useBulkReplay(filter);
+  const [done, setDone] = useState<ReplayDeliveriesResponse>();
   const matched = count.data;
-  const onReplay = async () => {
-    const answer = await replay.run();
-    if (answer) setDone({ matched: answer.matchedCount, queued: answer.queuedCount });
-  };
-  if (done) {
-    return (
-      <Dialog title="Replayed" onClose={onClose} end={<Button onClick={onClose}>Close</Button>}>
-        <p>
-          {plural(done.matched, "delivery", "deliveries")} went through the rules of now; {plural(done.queued, "one was", "were")} queued or
-          joined a run that waits. The others were stopped by a rule, or their body is no longer kept.
-        </p>
-      </Dialog>
-    );
-  }
+  if (done) return <Done answer={done} onClose={onClose} />;
   return (
     <Dialog
       title="Replay by filter"
@@ -72,48 +65,59 @@ export function BulkReplay({ filter, onClose }: { filter: DeliveryFilter; onClos
       end={
         <>
           <Button onClick={onClose}>Cancel</Button>
-          <Button primary busy={replay.busy} disabled={!matched || count.loading} onClick={() => void onReplay()}>
+          <Button primary busy={replay.busy} disabled={!matched || count.loading} onClick={() => void replay.run().then(setDone)}>
             {matched ? `Replay ${plural(matched, "delivery", "deliveries")}` : "Replay"}
           </Button>
         </>
       }
     >
       <p>
-        Every delivery that matches goes through the rules of now, oldest first, at most {MOST.toLocaleString("en")}. Words in the search
-        field do not count.
+        Every delivery that matches goes through the rules of now, oldest first, at most {formatCount(MOST)}. Words in the search field do
+        not count.
       </p>
       {chosen ? (
         <p>
           Filter: <b>{describeFilter(filter)}</b>
         </p>
       ) : (
-        <SelectField
-          label="Trigger"
-          value=""
-          options={[{ value: "", label: "Choose one" }, ...(triggers.data ?? []).map(({ slug }) => ({ value: slug, label: slug }))]}
-          onChange={(trigger) => change(() => setQuery({ trigger }))}
-          help="One trigger at a time, so that nothing runs by surprise."
-          error={fieldError(replay.error, "trigger_id")}
-        />
+        <TriggerField error={fieldError(replay.error, "trigger_id")} onChoose={(trigger) => change(() => setQuery({ trigger }))} />
       )}
       <SelectField label="Received" value={span} options={SPANS} onChange={(value) => change(() => setSpan(value))} />
       <SelectField label="Conversation" value={mode} options={SESSION_MODES} onChange={(value) => change(() => setMode(value))} />
-      <p aria-live="polite">
-        {!chosen
-          ? "Choose a trigger to see how many match."
-          : matched === undefined
-            ? count.error
-              ? ""
-              : "Counting…"
-            : matchWords(matched)}
-      </p>
+      <p aria-live="polite">{chosen ? matchWords(matched, count.error !== undefined) : "Choose a trigger to see how many match."}</p>
       <ErrorNotice error={replay.error ?? count.error} />
     </Dialog>
   );
 }
 
-function matchWords(matched: number): string {
+function TriggerField({ error, onChoose }: { error: string | undefined; onChoose: (slug: string) => void }) {
+  const { data } = useQuery(["triggers"], async (signal) => (await reprise.triggers.listTriggers({ pageSize: 500 }, { signal })).triggers);
+  return (
+    <SelectField
+      label="Trigger"
+      value=""
+      options={[{ value: "", label: "Choose one" }, ...(data ?? []).map(({ slug }) => ({ value: slug, label: slug }))]}
+      onChange={onChoose}
+      help="One trigger at a time, so that nothing runs by surprise."
+      error={error}
+    />
+  );
+}
+
+function Done({ answer, onClose }: { answer: ReplayDeliveriesResponse; onClose: () => void }) {
+  return (
+    <Dialog title="Replayed" onClose={onClose} end={<Button onClick={onClose}>Close</Button>}>
+      <p>
+        {plural(answer.matchedCount, "delivery", "deliveries")} went through the rules of now; {formatCount(answer.queuedCount)} made a run
+        or joined one that waits. The others were stopped by a rule, or their body is no longer kept.
+      </p>
+    </Dialog>
+  );
+}
+
+function matchWords(matched: number | undefined, failed: boolean): string {
+  if (matched === undefined) return failed ? "" : "Counting…";
   if (matched === 0) return "None matches.";
   const words = `${plural(matched, "delivery matches", "deliveries match")}.`;
-  return matched >= MOST ? `${words} There may be more: a call takes the oldest ${MOST.toLocaleString("en")}.` : words;
+  return matched >= MOST ? `${words} There may be more: a call takes the oldest ${formatCount(MOST)}.` : words;
 }

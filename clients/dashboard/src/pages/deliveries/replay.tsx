@@ -52,8 +52,8 @@ const MOST_EDITED = 512 * 1024;
 /** After the last change, before the server is asked what would happen. */
 const QUIET_MS = 350;
 
-/** Takes a delivery through the rules of now; what would happen stands there before it does. */
-export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Delivery; trigger: Trigger | undefined; onClose: () => void }) {
+/** What is asked in the dialog, what would come of it, and the act. */
+function useReplay(delivery: Delivery) {
   const original = readBody(delivery.body, !delivery.bodyTruncated).text ?? "";
   const editable = original !== "" && !delivery.bodyTruncated && delivery.body.length <= MOST_EDITED;
   const [payload, setPayload] = useState<"same" | "edited">("same");
@@ -77,15 +77,25 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
     if (requestId.current.of !== content) requestId.current = { id: newId(), of: content };
     return reprise.triggers.replayDelivery({ ...request, requestId: requestId.current.id });
   });
+  const typed = edited || prompt.trim() !== "";
+  return { editable, payload, setPayload, text, setText, mode, setMode, prompt, setPrompt, preview, replay, typed };
+}
+
+type Replay = ReturnType<typeof useReplay>;
+
+/** Takes a delivery through the rules of now; what would happen stands there before it does. */
+export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Delivery; trigger: Trigger | undefined; onClose: () => void }) {
+  const asked = useReplay(delivery);
+  const { preview, replay, typed } = asked;
   const onReplay = async () => {
     const answer = await replay.run();
     if (answer?.delivery) void navigate(`${hrefs.delivery(answer.delivery.id)}${location.search}`);
     if (answer) onClose();
   };
   const leave = async () => {
-    const typed = edited || prompt.trim() !== "";
-    if (!typed || (await ask({ title: "Close without replaying?", body: "What you typed is lost.", confirm: "Close", danger: true })))
-      onClose();
+    const sure =
+      !typed || (await ask({ title: "Close without replaying?", body: "What you typed is lost.", confirm: "Close", danger: true }));
+    if (sure) onClose();
   };
   return (
     <Dialog
@@ -102,6 +112,17 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
       }
     >
       <p>It goes through the rules as they are now, as a new delivery. It is never a duplicate, and the sender hears nothing of it.</p>
+      <Fields delivery={delivery} asked={asked} />
+      <Preview answer={preview.answer} error={replay.error ?? preview.error} trigger={trigger} />
+    </Dialog>
+  );
+}
+
+/** What of the delivery is replayed, into which conversation, with which prompt. */
+function Fields({ delivery, asked }: { delivery: Delivery; asked: Replay }) {
+  const { editable, payload, setPayload, text, setText, mode, setMode, prompt, setPrompt, preview } = asked;
+  return (
+    <>
       <div class="field">
         <span class="label">Payload</span>
         <Segments
@@ -113,15 +134,7 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
           value={payload}
           onChange={(value) => (value === "same" || editable) && setPayload(value)}
         />
-        {!editable && (
-          <p class="help">
-            {delivery.duplicateOfDeliveryId
-              ? "A repeat's body is kept with the delivery that it repeats; edit it there."
-              : delivery.body.length === 0
-                ? "The body is not kept."
-                : "This body is too large, or no text: it can be replayed as it came."}
-          </p>
-        )}
+        {!editable && <p class="help">{whyNotEditable(delivery)}</p>}
       </div>
       {payload === "edited" && (
         <AreaField label="Body" mono rows={10} value={text} onInput={setText} error={fieldError(preview.error, "edited_body")} />
@@ -142,9 +155,14 @@ export function ReplayDialog({ delivery, trigger, onClose }: { delivery: Deliver
         help="What Claude is told, in place of the trigger's prompt. Empty: the trigger's."
         error={fieldError(preview.error, "prompt")}
       />
-      <Preview answer={preview.answer} error={replay.error ?? preview.error} trigger={trigger} />
-    </Dialog>
+    </>
   );
+}
+
+function whyNotEditable(delivery: Delivery): string {
+  if (delivery.duplicateOfDeliveryId) return "A repeat's body is kept with the delivery that it repeats; edit it there.";
+  if (delivery.body.length === 0) return "The body is not kept.";
+  return "This body is too large, or no text: it can be replayed as it came.";
 }
 
 /** What would happen, asked again a moment after each change; the last answer stays until the next one is there. */

@@ -6,7 +6,11 @@ import { Id, Span } from "../../components/text.tsx";
 import { formatCount, formatMoney, formatShare, plural, toMs } from "../../lib/format.ts";
 import { failureWord, runEnded, runState } from "../../lib/words.ts";
 import { RunButtons } from "./buttons.tsx";
+import { Sentence } from "./prose.tsx";
 import { lineageText, waitText, warningText } from "./words.ts";
+
+/** A longer thread is shown up to this run, so that it is among the last dots. */
+const MOST_DOTS = 8;
 
 /** What the run is, how it stands, and what can be done about it. `thread` is every run of its session, newest first. */
 export function RunHead({ run, thread }: { run: Run; thread: readonly Run[] }) {
@@ -52,17 +56,14 @@ function Meta({ run, thread }: { run: Run; thread: readonly Run[] }) {
       )}
       {thread.length > 1 && at >= 0 && (
         <LineageDots
-          runs={thread
-            .slice(at)
-            .toReversed()
-            .map((one) => ({
-              id: one.id,
-              href: hrefs.run(one.id),
-              title: [lineageText(one.lineage) || runState(one.state).word, one.id === run.id ? "this run" : runState(one.state).word].join(
-                ", ",
-              ),
-              ...(one.id === run.id ? { mark: runState(one.state).mark } : {}),
-            }))}
+          runs={(thread.length > MOST_DOTS ? thread.slice(at) : thread).toReversed().map((one) => ({
+            id: one.id,
+            href: hrefs.run(one.id),
+            title: [lineageText(one.lineage) || runState(one.state).word, one.id === run.id ? "this run" : runState(one.state).word].join(
+              ", ",
+            ),
+            ...(one.id === run.id ? { mark: runState(one.state).mark } : {}),
+          }))}
         />
       )}
       {run.continuedFromRunId ? (
@@ -101,8 +102,10 @@ function Trouble({ run }: { run: Run }) {
         <div class="problem" role="status">
           <span class="st fail" />
           <p>
-            <code>{failureWord(run.failure.reason)}</code> {run.failure.message}
-            {run.failure.remedy && <span class="f2"> {run.failure.remedy}</span>}
+            <code>{failureWord(run.failure.reason)}</code> <Sentence text={run.failure.message} />{" "}
+            <span class="f2">
+              <Sentence text={run.failure.remedy} />
+            </span>
           </p>
         </div>
       )}

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "../../app/keys.ts";
 import { narrow } from "../../app/narrow.ts";
-import { place, query, queryAll, setQuery } from "../../app/router.ts";
+import { navigate, place, query, queryAll, setQuery } from "../../app/router.ts";
 import { Empty, Loading } from "../../components/basics.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { Icon } from "../../components/icon.tsx";
@@ -15,9 +15,8 @@ import { EntryRow } from "./entry.tsx";
 import { Hits, searchRun } from "./hits.ts";
 import { Prose } from "./prose.tsx";
 import { RawRow } from "./raw.tsx";
-import { GROUPS, type Group, KINDS, keyOf, type Row, Rows, rowOfSequence } from "./rows.ts";
+import { GROUPS, type Group, KINDS, keyOf, type Row, Rows, rowBefore, rowOfSequence } from "./rows.ts";
 import { isCard, type LogView, OpenRows, opensByItself, type TimeMode } from "./view.ts";
-import { waitText } from "./words.ts";
 
 /** The sequence that an address names: `#s123`. */
 export function sequenceInHash(hash: string): number | undefined {
@@ -36,6 +35,9 @@ export function kindsLeft(hidden: readonly Group[]): string[] {
   return hidden.length === 0 ? [] : GROUPS.filter((group) => !hidden.includes(group)).flatMap((group) => KINDS[group]);
 }
 
+/** Entries of a run that is read from its beginning on a narrow screen. */
+const SHORT = 150;
+
 /** The live log: everything that happened in the run, and what happens now. */
 export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: boolean }) {
   const hidden = hiddenGroups();
@@ -50,8 +52,12 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const list = useRef<VirtualListHandle>(null);
 
   // Following: the tail is kept in view, until the reader goes somewhere else.
-  const [following, setFollowing] = useState(log.following);
-  const pausedAt = useRef(0);
+  const [following, setFollowing] = useState(() => {
+    // A narrow page scrolls as a whole, and begins with its head, where not too much stands before the end.
+    if (narrow.peek() && run && run.lastSequence - run.firstSequence < SHORT) log.following = false;
+    return log.following;
+  });
+  const pausedAt = useRef(log.newest.peek());
   const follow = (on: boolean) => {
     if (on && !log.attached.peek()) return;
     if (!on && log.following) pausedAt.current = log.newest.peek();
@@ -59,6 +65,8 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
     setFollowing(on);
   };
   const jump = async () => {
+    // A reload opens at the end, too.
+    if (place.peek().hash !== "") await navigate(location.pathname + location.search, { replace: true });
     await log.toTail();
     follow(true);
     list.current?.showEnd();
@@ -86,7 +94,9 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const { current, setCurrent, keys } = useWalk(rows, keyOf, list);
   const arrive = () => {
     const sequence = wanted.current;
-    const row = sequence === undefined ? undefined : rowOfSequence(latest.current, sequence);
+    if (sequence === undefined || !log.ready.peek() || log.paging.peek()) return;
+    // What is hidden, or no longer kept, is stood for by what came before it.
+    const row = rowOfSequence(latest.current, sequence) ?? rowBefore(latest.current, sequence);
     if (!row) return;
     wanted.current = undefined;
     if (isCard(row) && !open.isOpen(row, opensByItself(row, ended))) toggle(row, true);
@@ -97,7 +107,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
     follow(false);
     wanted.current = sequence;
     if (rowOfSequence(latest.current, sequence)) arrive();
-    else void log.openAt(sequence);
+    else void log.openAt(sequence).then(arrive);
   };
   useEffect(arrive, [rows]);
   const { hash } = place.value;
@@ -113,8 +123,8 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const [hasOlder, attached, ready] = [log.hasOlder.value, log.attached.value, log.ready.value];
   useEffect(() => {
     if (log.whole) return;
-    const at = log.following ? undefined : latest.current.find((row) => row.key === current)?.entry?.sequence;
-    void log.hold(raw ? [] : kindsLeft(hidden), at);
+    const at = log.following || current === undefined ? undefined : Number(String(current).slice(1)) || undefined;
+    void log.hold(kindsLeft(hidden), at);
   }, [log, hiddenKey, hasOlder, attached, ready]);
 
   // The search: what is typed is counted at once, and Enter goes to the next hit.
@@ -184,6 +194,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
         time={time}
         raw={raw}
       />
+      <ErrorNotice error={searched === "" ? undefined : hits.error.value} />
       <ErrorNotice error={ready ? log.error.value : undefined} />
       <Searched.Provider value={searched}>
         {rows.length === 0 ? (
@@ -213,7 +224,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
         <button type="button" class="pill" onClick={() => void jump()}>
           <Icon name="down" class="c-copper" />
           {ended ? "Jump to the end" : "Jump to live"}
-          {behind > 0 && <span class="f2">{formatCount(behind)} new</span>}
+          {!ended && behind > 0 && <span class="f2">{formatCount(behind)} new</span>}
         </button>
       )}
     </>
@@ -242,7 +253,15 @@ function Nothing({ log, hidden }: { log: RunLog; hidden: readonly Group[] }) {
   if (!log.ready.value || log.paging.value) return <Loading />;
   if (hidden.length > 0) return <Empty text={`Nothing but ${hidden.join(", ")} so far, which is hidden. Press a kind above to show it.`} />;
   if (run && !runEnded(run))
-    return <Empty text={`Nothing has happened yet: ${waitText(run) || "the agent is starting"}. The log goes on here by itself.`} />;
+    return (
+      <Empty
+        text={
+          run.startTime
+            ? "The agent is starting. The log goes on here by itself."
+            : "It has not started yet. The log goes on here by itself."
+        }
+      />
+    );
   return (
     <Empty
       text="The entries of this run are no longer kept. Settings say how many days a journal stays; what the run cost stays longer."

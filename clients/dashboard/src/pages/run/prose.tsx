@@ -34,3 +34,20 @@ export function Prose({ text, live = false }: { text: string; live?: boolean }) 
     </div>
   );
 }
+
+/** One sentence of the server: it begins with a capital, and code in it is set apart. */
+export function Sentence({ text }: { text: string }) {
+  return (
+    <>
+      {readProse(text.charAt(0).toUpperCase() + text.slice(1)).map((piece, at) =>
+        piece.kind === "code" ? (
+          <code key={at}>
+            <Marked text={piece.text} />
+          </code>
+        ) : (
+          <Marked key={at} text={piece.text} />
+        ),
+      )}
+    </>
+  );
+}

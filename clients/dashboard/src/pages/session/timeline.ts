@@ -128,20 +128,29 @@ export function stretchesOf(spans: readonly (readonly [number, number])[], most:
   }
 }
 
+/** What a single event counts as. */
 const LEAST = 15_000;
 
+interface Busy {
+  from: number;
+  to: number;
+  /** Time in which something happened, the gaps within left out. */
+  busy: number;
+}
+
 function merge(spans: readonly { from: number; to: number }[], factor: number): { from: number; to: number }[] {
-  let now = spans.map((one) => ({ ...one }));
+  let now: Busy[] = spans.map(({ from, to }) => ({ from, to, busy: to - from }));
   // Until nothing changes: a merged stretch is busier, so that more may belong to it.
   for (;;) {
-    const next: { from: number; to: number }[] = [];
+    const next: Busy[] = [];
     for (const one of now) {
       const last = next.at(-1);
-      const busy = last ? last.to - last.from + one.to - one.from + LEAST : 0;
-      if (last && one.from - last.to <= factor * busy) last.to = one.to;
-      else next.push({ ...one });
+      if (last && one.from - last.to <= factor * (last.busy + one.busy + LEAST)) {
+        last.to = one.to;
+        last.busy += one.busy;
+      } else next.push({ ...one });
     }
-    if (next.length === now.length) return next;
+    if (next.length === now.length) return next.map(({ from, to }) => ({ from, to }));
     now = next;
   }
 }

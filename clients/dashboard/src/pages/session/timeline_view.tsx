@@ -35,7 +35,7 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
   return (
     <div class="tl" ref={box} role="group" aria-label="Timeline" tabIndex={wide ? 0 : undefined}>
       <div class="tl-in" style={{ "--width": `${drawn.width}px` }}>
-        <div class="lane dates">
+        <div class="lane days">
           <Breaks drawn={drawn} labels />
           {drawn.days.map((day) => (
             <span class="day" key={day.x} style={{ "--x": `${day.x}px` }}>
@@ -44,7 +44,9 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
           ))}
         </div>
         <div class="lane events">
-          <h3 class="wide">Deliveries</h3>
+          <span class="lane-name wide" aria-hidden="true">
+            Deliveries
+          </span>
           {drawn.stretches.map((one, at) => (
             <i
               class="axis"
@@ -74,7 +76,9 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
           ))}
         </div>
         <div class="lane runs">
-          <h3 class="wide">Runs</h3>
+          <span class="lane-name wide" aria-hidden="true">
+            Runs
+          </span>
           <Breaks drawn={drawn} />
           {drawn.memory.map((one) => (
             <i class="memory" key={one.x} style={{ "--x": `${one.x}px`, "--w": `${one.width}px` }} />

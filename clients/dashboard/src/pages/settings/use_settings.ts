@@ -44,6 +44,11 @@ export function useSettingsForm(read: GetSettingsResponse & { settings?: Setting
   const outOfRange = fields.some((field) => problemOf(field, values[field.rule.path], undefined) !== undefined);
   const era = epoch.value;
 
+  // Read again after an outage: taken over unless something is unsaved; then saving finds out.
+  useEffect(() => {
+    if (read.settings && read.settings.etag !== stored.etag && changed.length === 0) take(read.settings);
+  }, [read]);
+
   const request = (validateOnly: boolean, etag: string) => ({
     settings: { ...toSettings(values, fields, changed), etag },
     updateMask: { paths: [...changed] },

@@ -38,16 +38,16 @@ export function DryRun({ trigger, draft, dirty }: { trigger: Trigger; draft: Dra
           value={String(count) as (typeof COUNTS)[number]}
           onChange={(value) => setQuery({ count: value === COUNTS[0] ? undefined : value })}
         />
-        <span class="f2" role="status">
-          {data && summary(data.rows.length, data.changed, dirty)}
-        </span>
         <span class="grow" />
         <Button busy={loading} onClick={reload}>
           Run again
         </Button>
       </div>
-      <div class="sec">
+      <div class="sec first">
         <ErrorNotice error={error} onRetry={reload} />
+        <p class="f2 dry-summary" role="status">
+          {data && summary(data.rows.length, data.changed, dirty)}
+        </p>
         {!data && loading && <Loading />}
         {data && (
           <List
@@ -127,7 +127,7 @@ const COLUMNS: readonly Column<Row>[] = [
           <Ended outcome={evaluation.outcomeNow} reason={evaluation.reasonNow} />
         </b>
       ) : (
-        <span class="f3" title={evaluation.message}>
+        <span class="f3 wide" title={evaluation.message}>
           the same
         </span>
       ),

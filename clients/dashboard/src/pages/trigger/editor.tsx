@@ -46,9 +46,10 @@ export function Editor({
   const tab: Tab = TABS.find((one) => one.value === query("tab"))?.value ?? "rules";
   const setTab = (to: Tab) => setQuery({ tab: to === "rules" ? undefined : to });
   const form = useDraft(trigger, "");
+  const stored = useStored(trigger, form);
   const made = justMade.value?.triggerId === trigger.id ? justMade.value : undefined;
   const info = about.sources.find((one) => one.source === trigger.source);
-  const saving = useSaving(trigger, form, onTrigger);
+  const saving = useSaving(stored, form, onTrigger);
   const enabled = trigger.enabled ?? true;
   const [deleted, setDeleted] = useState(false);
   const toggle = useAction(async () => {
@@ -142,7 +143,7 @@ export function Editor({
       {saving.theirs && (
         <Conflict
           mine={form.changed}
-          theirs={changedPaths(toDraft(trigger), toDraft(saving.theirs))}
+          theirs={changedPaths(toDraft(stored), toDraft(saving.theirs))}
           busy={saving.busy}
           onClose={saving.close}
           onReload={saving.reload}
@@ -151,6 +152,22 @@ export function Editor({
       )}
     </Page>
   );
+}
+
+/**
+ * The trigger that the form began with. It is read again now and then: while something is unsaved, what somebody else
+ * changed is not taken over, so that saving finds out.
+ */
+function useStored(trigger: Trigger, form: ReturnType<typeof useDraft>): Trigger {
+  const [stored, setStored] = useState(trigger);
+  useEffect(() => {
+    if (trigger.etag === stored.etag) return;
+    const differs = changedPaths(toDraft(stored), toDraft(trigger)).length > 0;
+    if (form.dirty && differs) return;
+    setStored(trigger);
+    if (differs) form.reset(trigger);
+  }, [trigger, form.dirty]);
+  return stored;
 }
 
 /** Saving, with the questions that belong to it: what it ends, and whose change stands. */

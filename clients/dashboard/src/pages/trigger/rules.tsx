@@ -1,12 +1,11 @@
 import type { SourceInfo } from "@reprise/client";
 import { useRef } from "preact/hooks";
 import { AreaField, Check, fieldError, NumberField, SelectField } from "../../components/form.tsx";
-import { Coded } from "./coded.tsx";
+import { Words } from "../deliveries/path.tsx";
 import type { Draft } from "./draft.ts";
 import { EventValues } from "./event_values.tsx";
 import { ExpressionField } from "./expression.tsx";
 import { Section, type SectionProps } from "./section.tsx";
-import { codeParts } from "./steps.ts";
 
 /** Which events count, and to which conversation each belongs; beside it the values of a recent event. */
 export function RuleFields({ form, info, triggerId }: SectionProps & { triggerId: string | undefined }) {
@@ -60,7 +59,7 @@ export function RuleFields({ form, info, triggerId }: SectionProps & { triggerId
         help={
           <>
             Names the thread that the event belongs to: events with the same key share a conversation. Must give a text or a whole number;
-            "" is no thread. Empty: <Coded parts={codeParts(info?.defaultThreadKey || "no thread")} />.
+            "" is no thread. Empty: <Words text={info?.defaultThreadKey || "no thread"} />.
           </>
         }
         onInput={(threadKey) => set({ threadKey })}

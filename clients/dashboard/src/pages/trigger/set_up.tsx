@@ -9,9 +9,9 @@ import { Age, CopyBlock, CopyButton } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
 import { toMs } from "../../lib/format.ts";
-import { Coded } from "./coded.tsx";
+import { Words } from "../deliveries/path.tsx";
 import { span } from "./draft.ts";
-import { stepParts } from "./steps.ts";
+import { stepText } from "./steps.ts";
 
 /** A secret that was made just now; it is nowhere else, and is forgotten with the page. */
 export interface MadeSecret {
@@ -69,7 +69,7 @@ export function SetUp({
       <ol class="steps">
         {(info?.setupSteps ?? []).map((step) => (
           <li key={step}>
-            <Coded parts={stepParts(step, trigger)} />
+            <Words text={stepText(step, trigger)} />
           </li>
         ))}
       </ol>

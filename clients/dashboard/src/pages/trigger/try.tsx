@@ -164,7 +164,7 @@ export function TryTrigger({ trigger, info, dirty }: { trigger: Trigger; info: S
               <span>What would happen</span>
               {current.delivery && <Outcome answer={current} />}
             </h2>
-            <ExplanationView explanation={current.explanation} />
+            <ExplanationView explanation={current.explanation} trigger={trigger} />
           </>
         ) : (
           <p class="f3">What each rule finds, the thread, the prompt and the command stand here.</p>
