@@ -25,7 +25,7 @@ async function harmless(page: Page, address: string): Promise<void> {
     elements: document.querySelectorAll("#pwned, main iframe, main script, main object, main embed, main base, main img, [onerror], [onload], [onfocus]").length,
     links: [...document.querySelectorAll("a[href]")].map((a) => a.getAttribute("href") ?? "").filter((href) => !/^(\/|#|\?|https?:\/\/github\.com\/)/.test(href)),
     title: document.title === "pwned",
-    controls: [...document.querySelectorAll(".term")].some((one) => /[\u0007\u001b\u009b]/.test(one.textContent ?? "")),
+    controls: [...document.querySelectorAll(".log .tool pre")].some((one) => /[\u0007\u001b\u009b]/.test(one.textContent ?? "")),
   }));
   expect(found, address).toEqual({ script: false, elements: 0, links: [], title: false, controls: false });
 }
@@ -76,7 +76,7 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
     await expect(page.locator("main").getByText(shown).filter({ visible: true }).first(), `${address} shows ${shown}`).toBeVisible();
     if (address === `/runs/${run.id}`) {
       await page.keyboard.press("e");
-      await expect(page.locator(".log .term, .log pre").filter({ hasText: "onerror" }).first()).toBeVisible();
+      await expect(page.locator(".log .tool pre").filter({ hasText: "onerror" }).first()).toBeVisible();
     }
     await harmless(page, address);
   }

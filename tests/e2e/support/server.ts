@@ -71,6 +71,12 @@ export class Server {
     return key;
   }
 
+  /** Makes every session look as if it had last been used so many days ago. */
+  async age(days: number): Promise<void> {
+    const change = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
+    await output("python3", ["-c", change, join(this.home, "data/reprise.db"), String(days * 86_400_000_000)]);
+  }
+
   /** Signs a webhook as its sender would and posts it to the trigger's address. */
   async post(url: string, secret: string, webhook: UnsignedWebhook): Promise<Response> {
     const { headers, body } = await signWebhook(secret, webhook);

@@ -30,8 +30,8 @@ export default function SessionPage({ params }: PageProps) {
 function Thread({ id }: { id: string }) {
   const list = useRunRows({ sessionId: id, pageSize: 500 });
   const runs = list.rows.rows.value;
-  // Whatever changes a session is a change of one of its runs.
-  const pulse = runs.map((run) => `${run.id}${run.state}`).join() + list.rows.heldCount.value;
+  // Whatever changes a session is a change of one of its runs, also of those that are not shown yet.
+  const pulse = list.rows.known.value.map((run) => `${run.id}${run.state}`).join();
   const session = useQuery(["session", id], async (signal) => {
     const answer = await reprise.sessions.getSession({ sessionId: id }, { signal });
     return answer.session;
@@ -45,7 +45,7 @@ function Thread({ id }: { id: string }) {
     15_000,
   );
   useEffect(() => {
-    if (pulse === "0") return;
+    if (pulse === "") return;
     const timer = setTimeout(() => {
       session.reload();
       deliveries.reload();
