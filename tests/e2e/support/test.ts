@@ -90,9 +90,8 @@ interface GithubTrigger {
 
 /** A GitHub trigger that continues sessions, starts at once, and says `template`. */
 export async function githubTrigger(api: Reprise, stem: string, fields: Parameters<Reprise["createTrigger"]>[0] = {}): Promise<GithubTrigger> {
-  const slug = freshSlug(stem);
   const { trigger, secret } = await api.createTrigger({
-    slug,
+    slug: freshSlug(stem),
     source: Source.GITHUB,
     resumeSessions: true,
     busy: { policy: { case: "queue", value: {} } },
@@ -100,7 +99,7 @@ export async function githubTrigger(api: Reprise, stem: string, fields: Paramete
     ...fields,
   });
   if (!trigger) throw new Error("no trigger was made");
-  return { slug, id: trigger.id, url: trigger.webhookUrl, secret };
+  return { slug: trigger.slug, id: trigger.id, url: trigger.webhookUrl, secret };
 }
 
 /** A comment on a pull request, as GitHub sends it. */
