@@ -1,25 +1,27 @@
 //! The server, wired: what starts, in which order, and how it all stops.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+mod lock;
+
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use lock::{Locks, make_data_dir};
+
 use crate::access::Access;
 use crate::changes::Changes;
-use crate::config::{Config, Sandbox};
-use crate::domain::{Error, Result, RunId, UnixMicros, WorkerId};
+use crate::config::{Config, Role, Sandbox};
+use crate::domain::{Error, Result, RunId, UnixMicros};
 use crate::gateway::Gateway;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::queue::Queue;
-use crate::runner::{self, Probe, Runner, watchdog};
+use crate::runner::{self, Probe, Runner};
 use crate::secrets::Cipher;
 use crate::server::{self, Server};
 use crate::services::{AgentFound, Facts, Rooms, Services, remove_directories};
@@ -37,38 +39,15 @@ pub struct App {
     /// Runs that were live when the server before this one died, and go on.
     pub resumed_runs: Vec<RunId>,
     stop: CancellationToken,
+    closed: CancellationToken,
     drain: Duration,
-    runner: Runner,
+    runner: Option<Runner>,
     journal: Journal,
     services: Services,
     serving: JoinHandle<Result<()>>,
     workers: Vec<JoinHandle<()>>,
-    watchdog: watchdog::Watchdog,
-    /// One server per data directory: held as long as this lives.
-    _lock: Flock<File>,
-}
-
-/// Makes the data directory, for its owner only.
-///
-/// # Errors
-/// It cannot be made; the message names it.
-pub fn make_data_dir(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| Error::field("data_dir", format!("{}: {error}", path.display())))
-}
-
-/// Takes the data directory for this process: two servers on it would requeue each other's live runs.
-///
-/// # Errors
-/// Another server has it.
-pub fn lock(data_dir: &Path) -> Result<Flock<File>> {
-    let path = data_dir.join("lock");
-    let file = File::create(&path).map_err(|error| Error::field("data_dir", format!("{}: {error}", path.display())))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| Error::field("data_dir", format!("{} is in use by another server", data_dir.display())))
+    /// One server per data directory and database file: held as long as this lives.
+    _locks: Locks,
 }
 
 /// What the runner is told.
@@ -81,6 +60,8 @@ pub fn runner_setup(config: &Config) -> runner::Setup {
         claude: config.agent.claude.clone(),
         profiles: config.profiles.clone(),
         workspaces: config.workspaces.clone(),
+        worker: config.worker.clone(),
+        ..runner::Setup::default()
     }
 }
 
@@ -109,24 +90,24 @@ impl App {
     /// What cannot start, with the key of the configuration to change where there is one.
     pub async fn start(config: Config) -> Result<Self> {
         make_data_dir(&config.data_dir)?;
-        let lock = lock(&config.data_dir)?;
+        let locks = Locks::take(&config)?;
         let server = Server::bind(config.server.clone()).await?;
-        let stop = CancellationToken::new();
-        let worker = WorkerId::new();
+        let (stop, closed) = (CancellationToken::new(), CancellationToken::new());
 
         let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
         store.migrate_up().await?;
         let settings = SettingsCache::load(Arc::clone(&store)).await?;
-        let cipher = Cipher::load(&config.data_dir.join("master.key"))?;
+        let cipher = cipher(&config, &store).await?;
         let (access, admin_key) = Access::start(Arc::clone(&store), config.auth.clone()).await?;
 
         let (queue, intake_writer) = Queue::start(Arc::clone(&store), stop.clone());
-        let watchdog = watch_over(&queue, worker).await?;
-        let recovered = queue.recover(worker).await?;
         let journal = Journal::new(Arc::clone(&store));
         let intake = Intake::new(Arc::clone(&store), queue.clone(), cipher.clone());
         let setup = runner_setup(&config);
-        let runner = Runner::start(setup.clone(), queue.clone(), journal.clone(), settings.subscribe(), worker);
+        let (runner, resumed_runs) = match config.role {
+            Role::Api => (None, Vec::new()),
+            Role::All | Role::Worker => start_runner(&setup, &locks, &queue, &journal, &settings).await?,
+        };
         let upkeep = Upkeep::new(Arc::clone(&store), queue.clone(), settings.clone(), setup.data_dir.clone(), remove_directories);
 
         let changes = Changes::new(Arc::clone(&store), queue.clone(), config.server.max_watched_lists, stop.clone());
@@ -138,7 +119,7 @@ impl App {
         let gateway = Gateway::new(&config.gateway, intake.clone(), stop.clone());
         let rooms = Rooms {
             store: Arc::clone(&store),
-            queue,
+            queue: queue.clone(),
             journal: journal.clone(),
             changes,
             settings,
@@ -155,28 +136,33 @@ impl App {
             access,
             store,
             stop: stop.clone(),
+            takes_calls: config.role != Role::Worker,
+            standing: runner.as_ref().map(Runner::standing),
         })?;
         // After the router: its metrics recorder must be there when the first gauges are set.
         let upkeep = own(upkeep.run(stop.clone()));
+        let hints = own(queue.clone().pass_hints(closed.clone()));
+        let exchange = own(journal.clone().exchange(closed.clone()));
+        let reaper = own(queue.clone().reap_until(config.worker.lease() / 4, config.worker.grace(), stop.clone()));
         write_address(&config.data_dir, &server.local_url())?;
-        let serving = own(server.serve(router, stop.clone()));
-        tracing::info!(worker.id = %worker, url = %public_url, runs.resumed = recovered.requeued.len(), "ready");
+        let serving = own(server.serve(router, stop.clone(), closed.clone()));
+        tracing::info!(url = %public_url, role = %config.role, runs.resumed = resumed_runs.len(), "ready");
         for warning in warnings(&config) {
             tracing::warn!("{warning}");
         }
         Ok(Self {
             public_url,
             admin_key,
-            resumed_runs: recovered.requeued,
+            resumed_runs,
             stop,
+            closed,
             drain: Duration::from_secs(config.server.drain_timeout_seconds),
             runner,
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, lists],
-            watchdog,
-            _lock: lock,
+            workers: vec![intake_writer, upkeep, lookout, lists, hints, exchange, reaper],
+            _locks: locks,
         })
     }
 
@@ -185,31 +171,58 @@ impl App {
         let _result = (&mut self.serving).await;
     }
 
-    /// Stops: nothing new is taken, open requests and live runs may end, then they are interrupted and go on at the next start.
+    /// Stops: nothing new is taken (senders hear when to come again), live runs may end, then they are interrupted and go on
+    /// on another server or at the next start; readers of runs are told to go on elsewhere.
     ///
     /// # Errors
     /// What the listener failed with.
     pub async fn stop(self) -> Result<()> {
         self.stop.cancel();
-        self.runner.drain(self.drain).await;
+        if let Some(runner) = self.runner {
+            runner.drain(self.drain).await;
+        }
         self.journal.close();
+        self.closed.cancel();
         let served =
             if self.serving.is_finished() { Ok(()) } else { self.serving.await.unwrap_or_else(|error| Err(Error::internal(error))) };
         self.services.finished().await;
         for worker in self.workers {
             let _stopped = worker.await;
         }
-        self.watchdog.stop().await;
         served
     }
 }
 
-/// The watchdog for this boot, and an end to what earlier boots left running.
-async fn watch_over(queue: &Queue, worker: WorkerId) -> Result<watchdog::Watchdog> {
-    let earlier = queue.register_worker(worker).await?;
-    watchdog::sweep_older(earlier).await;
-    let exe = std::env::current_exe().map_err(Error::internal)?;
-    watchdog::Watchdog::spawn(&exe, worker)
+/// The cipher of stored secrets, if its key is the one that they are sealed with.
+async fn cipher(config: &Config, store: &Store) -> Result<Cipher> {
+    let path = config.master_key_file.clone().unwrap_or_else(|| config.data_dir.join("master.key"));
+    let cipher = Cipher::load(&path)?;
+    if store.agree_on_master_key(&cipher.fingerprint()).await? {
+        return Ok(cipher);
+    }
+    let problem = format!(
+        "{} is not the key that the secrets in this database are sealed with; copy it from the server that made them",
+        path.display()
+    );
+    Err(Error::field("master_key_file", problem))
+}
+
+/// The runner, with the runs that it took over and that go on.
+async fn start_runner(
+    setup: &runner::Setup,
+    locks: &Locks,
+    queue: &Queue,
+    journal: &Journal,
+    settings: &SettingsCache,
+) -> Result<(Option<Runner>, Vec<RunId>)> {
+    let setup = runner::Setup {
+        host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        place: locks.place(),
+        watchdog: Some(std::env::current_exe().map_err(Error::internal)?),
+        ..setup.clone()
+    };
+    let (runner, recovered) = Runner::start(setup, queue.clone(), journal.clone(), settings.subscribe()).await?;
+    Ok((Some(runner), recovered.requeued))
 }
 
 /// What callers may know of this configuration.

@@ -19,6 +19,10 @@ const CHILD_ENV_PREFIX: &str = "REPRISE__AGENT__CLAUDE__ENV__";
 pub struct Config {
     /// Everything that the server keeps.
     pub data_dir: PathBuf,
+    /// The key of stored secrets; absent: `master.key` in the data directory.
+    pub master_key_file: Option<PathBuf>,
+    /// What this server does.
+    pub role: Role,
     /// The listener.
     pub server: server::Config,
     /// The database.
@@ -33,6 +37,8 @@ pub struct Config {
     pub agent: AgentConfig,
     /// Runs.
     pub runner: runner::Config,
+    /// Leases among servers that share a database.
+    pub worker: runner::WorkerConfig,
     /// What runs may do, by name.
     pub profiles: BTreeMap<String, agent::Profile>,
     /// Directories that triggers may name.
@@ -47,6 +53,28 @@ pub struct AgentConfig {
     pub sandbox: Sandbox,
     /// Claude Code.
     pub claude: runner::ClaudeConfig,
+}
+
+/// What a server does, of all that there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes calls and webhooks, and works on runs.
+    All,
+    /// Takes calls and webhooks; other servers work on the runs.
+    Api,
+    /// Works on runs; answers nothing but health and metrics.
+    Worker,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Worker => "worker",
+        })
+    }
 }
 
 /// How far runs are walled in.
@@ -64,6 +92,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
+    /// `--role`.
+    pub role: Option<Role>,
 }
 
 impl Config {
@@ -91,6 +121,9 @@ impl Config {
         if let Some(data_dir) = &flags.data_dir {
             layers = layers.set_override("data_dir", data_dir.display().to_string()).map_err(|error| error.to_string())?;
         }
+        if let Some(role) = &flags.role {
+            layers = layers.set_override("role", role.to_string()).map_err(|error| error.to_string())?;
+        }
         let mut config: Self = layers.build().and_then(config::Config::try_deserialize).map_err(|error| error.to_string())?;
         for (name, value) in child {
             config.agent.claude.env.insert(name[CHILD_ENV_PREFIX.len()..].to_owned(), value);
@@ -101,6 +134,10 @@ impl Config {
 
     /// What can be checked without starting anything.
     fn check(&self) -> Result<(), String> {
+        self.worker.check()?;
+        if self.role != Role::All && self.database.is_sqlite() {
+            return Err(format!("`role` is `{}`, but `database.url` is SQLite, which only one server can open: use `all`", self.role));
+        }
         for (name, path) in &self.workspaces {
             if !path.is_absolute() || !path.is_dir() {
                 return Err(format!("`workspaces.{name}`: {} is not the absolute path of a directory", path.display()));

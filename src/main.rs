@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use reprise::cli::{self, ClientCommand, ClientOptions};
-use reprise::config::{Config, Overrides};
+use reprise::config::{Config, Overrides, Role};
 use reprise::operator::{self, MigrateAction};
 
 /// Webhooks start Claude runs that remember.
@@ -39,7 +39,11 @@ enum Command {
     Key(KeyCommand),
     /// Ends what a dead server left running
     #[command(hide = true)]
-    Watchdog { worker: String },
+    Watchdog {
+        worker: String,
+        #[arg(default_value = "boot")]
+        clock: String,
+    },
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -61,19 +65,22 @@ struct ConfigArgs {
     /// Address and port of the server
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// What the server does: take calls and webhooks, work on runs, or both
+    #[arg(long, value_enum, value_name = "ROLE")]
+    role: Option<Role>,
 }
 
 impl ConfigArgs {
     fn load(&self) -> anyhow::Result<Config> {
-        let flags = Overrides { listen: self.listen.clone(), data_dir: self.data_dir.clone() };
+        let flags = Overrides { listen: self.listen.clone(), data_dir: self.data_dir.clone(), role: self.role };
         Config::load(self.config.as_deref(), std::env::vars(), &flags).map_err(anyhow::Error::msg)
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::Watchdog { worker } = &cli.command {
-        return operator::watchdog(worker);
+    if let Command::Watchdog { worker, clock } = &cli.command {
+        return operator::watchdog(worker, clock);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

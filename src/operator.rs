@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stdin, stdout};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -153,6 +154,9 @@ pub async fn doctor(config: &Config) -> anyhow::Result<()> {
         for text in broken {
             say(format_args!("           {text}"));
         }
+        for text in store.workers().await? {
+            say(format_args!("note     {text}"));
+        }
     }
     for warning in app::warnings(config) {
         say(format_args!("note     {warning}"));
@@ -167,7 +171,7 @@ pub async fn doctor(config: &Config) -> anyhow::Result<()> {
 /// The database cannot be reached, or a server holds it.
 pub async fn reset_admin(config: &Config) -> anyhow::Result<()> {
     app::make_data_dir(&config.data_dir)?;
-    let _lock = app::lock(&config.data_dir)?;
+    let _locks = app::Locks::take(config)?;
     let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
     store.migrate_up().await?;
     let key = Access::reset_admin(&store).await?;
@@ -177,7 +181,9 @@ pub async fn reset_admin(config: &Config) -> anyhow::Result<()> {
 
 /// Waits for the server's end on standard input, then ends what it left running.
 #[must_use]
-pub fn watchdog(worker: &str) -> ExitCode {
-    watchdog::run(stdin().lock(), worker);
+pub fn watchdog(worker: &str, clock: &str) -> ExitCode {
+    // The descriptor itself: what is buffered in this process is not seen by who waits for it.
+    let Ok(input) = stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    watchdog::run(std::fs::File::from(input), worker, clock);
     ExitCode::SUCCESS
 }

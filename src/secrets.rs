@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::domain::{Error, Result, SecretId};
@@ -36,6 +37,13 @@ impl Cipher {
             create(path).map_err(trouble)?;
         }
         read(path).map(|key| Self { key: Arc::new(key) }).map_err(trouble)
+    }
+
+    /// Tells one key from another, and nothing else of it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update(b"reprise master key\0").chain_update(self.key.as_slice()).finalize();
+        hex::encode(&digest[..16])
     }
 
     /// Seals a secret for this row.
@@ -133,6 +141,8 @@ mod tests {
         let (one, two) = (Cipher::load(&folder.path().join("a")).unwrap(), Cipher::load(&folder.path().join("b")).unwrap());
         let row = SecretId::new();
         assert!(two.open(row, &one.seal(row, b"s").unwrap()).is_err());
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_eq!(one.fingerprint(), Cipher::load(&folder.path().join("a")).unwrap().fingerprint());
     }
 
     #[test]

@@ -8,17 +8,22 @@ mod routes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use serde::Deserialize;
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use routes::{Parts, router};
 
 use crate::domain::{Error, Result};
+
+/// How long answers may take that are under way when the server closes.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Where the server listens, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -95,27 +100,45 @@ impl Server {
         self.local_url()
     }
 
-    /// Serves until `stop`, then lets open requests end, for `drain_timeout` at most.
+    /// Serves until `closed`. From `stop` on those who are connected are told to go (GOAWAY), and new connections are
+    /// still answered, so that a sender hears when to come again. After `closed` open requests may end, for a moment.
     ///
     /// # Errors
     /// The listener failed for good.
-    pub async fn serve(self, app: Router, stop: CancellationToken) -> Result<()> {
-        let incoming = connection::accept(self.listener, self.tls, self.config.max_connections, stop.clone());
-        let serving = tonic::transport::Server::builder()
-            .accept_http1(true)
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .http2_max_header_list_size(Some(16 * 1024))
-            .max_concurrent_streams(Some(200))
-            .add_routes(Routes::from(app))
-            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        let drain = async {
+    pub async fn serve(self, app: Router, stop: CancellationToken, closed: CancellationToken) -> Result<()> {
+        let Self { listener, tls, config, .. } = self;
+        let listener = Arc::new(listener);
+        let accept =
+            |until: &CancellationToken| connection::accept(Arc::clone(&listener), tls.clone(), config.max_connections, until.clone());
+        let first = serve_until(app.clone(), accept(&stop), stop.clone());
+        let late = async {
             stop.cancelled().await;
-            tokio::time::sleep(Duration::from_secs(self.config.drain_timeout_seconds)).await;
+            serve_until(app, accept(&closed), closed.clone()).await
+        };
+        let last_call = async {
+            closed.cancelled().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            served = serving => served.map_err(Error::internal),
-            () = drain => Ok(()),
+            served = async { tokio::try_join!(first, late) } => served.map(|_| ()).map_err(Error::internal),
+            () = last_call => Ok(()),
         }
     }
+}
+
+/// Serves what is accepted, and lets it end in order after `until`.
+async fn serve_until(
+    app: Router,
+    incoming: impl Stream<Item = std::io::Result<connection::Connection>>,
+    until: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_max_header_list_size(Some(16 * 1024))
+        .max_concurrent_streams(Some(200))
+        .add_routes(Routes::from(app))
+        .serve_with_incoming_shutdown(incoming, until.cancelled_owned())
+        .await
 }

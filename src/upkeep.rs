@@ -20,6 +20,8 @@ use crate::store::{REMEMBERED, Store};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often what is past its retention is deleted.
 const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+/// Who deletes takes this turn, where there are several servers.
+const TURN: &str = "retention";
 /// Between two batches of deletions others get the database.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -123,6 +125,10 @@ impl Upkeep {
 
     /// Deletes what is past its retention, batch by batch.
     async fn retain(&self, stop: &CancellationToken) -> Result<()> {
+        // Several servers would only get into each other's way.
+        if self.store.is_postgres() && !self.store.take_turn(TURN, RETENTION_EVERY / 2).await? {
+            return Ok(());
+        }
         let kept = self.settings.get().retention.clone();
         for old in Old::ALL {
             let kept = match old {

@@ -17,6 +17,8 @@ mod m20261126_000010_sign_in;
 mod m20261126_000011_change_stamps;
 mod m20261126_000012_usage;
 mod m20261126_000020_replays_and_forks;
+mod m20261126_000030_workers;
+mod m20261126_000031_open_blocks;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000011_change_stamps::Migration),
             Box::new(m20261126_000012_usage::Migration),
             Box::new(m20261126_000020_replays_and_forks::Migration),
+            Box::new(m20261126_000030_workers::Migration),
+            Box::new(m20261126_000031_open_blocks::Migration),
         ]
     }
 }

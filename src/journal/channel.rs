@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,17 +12,23 @@ use super::PublishedEntry;
 use crate::domain::{EntryKind, Error, JournalEntry, OpenBlock, Result, Run, RunId, Sequence};
 use crate::metrics;
 use crate::store::Store;
+use crate::store::journal_news::{BlockNews, Known, News};
 
 /// The newest entries of a run that somebody reads; a reader further behind reads the database.
 const RECENT_BYTES: usize = 4 * 1024 * 1024;
 /// What readers behind that share of the database, so that a hundred of them decode a chunk once.
 const REPLAYED_BYTES: usize = 2 * 1024 * 1024;
+/// A run that told something within this time is this server's; rows that lag behind are not looked at for it.
+const OURS: Duration = Duration::from_secs(3);
 
 /// The runs that have readers, or write a block.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     channels: Mutex<HashMap<RunId, Arc<Channel>>>,
     closed: CancellationToken,
+    /// When runs of this server last told something; none: every run is this server's.
+    local: Option<Mutex<HashMap<RunId, Instant>>>,
+    joined: Notify,
 }
 
 /// What the readers of one run share.
@@ -42,6 +48,8 @@ struct State {
     recent: Pages,
     block: Option<Arc<Block>>,
     announced: Option<Instant>,
+    /// The newest entry and the status that were heard of a run of another server.
+    heard: Option<(Sequence, String)>,
 }
 
 /// The run's row, and when it was asked for.
@@ -95,8 +103,76 @@ fn share(entries: Vec<JournalEntry>) -> Arc<[Arc<PublishedEntry>]> {
 }
 
 impl Hub {
-    /// Publishes committed entries; without a reader that is a look-up.
+    /// `shared`: other servers work on runs too.
+    pub(super) fn new(shared: bool) -> Self {
+        Self { local: shared.then(Mutex::default), ..Self::default() }
+    }
+
+    /// Publishes committed entries of a run of this server; without a reader that is a look-up.
     pub(super) fn publish(&self, run: RunId, entries: Vec<JournalEntry>) {
+        self.is_ours(run);
+        self.spread(run, entries);
+    }
+
+    fn is_ours(&self, run: RunId) {
+        if let Some(local) = &self.local {
+            lock(local).insert(run, Instant::now());
+        }
+    }
+
+    /// What readers here know of the runs that are not known to be this server's, and their newest entries.
+    pub(super) fn watched(&self) -> Vec<(Known, Option<Sequence>)> {
+        let Some(local) = &self.local else { return Vec::new() };
+        let mut ours = lock(local);
+        ours.retain(|_, told| told.elapsed() < OURS);
+        let channels = lock(&self.channels);
+        let watched = channels.values().filter(|channel| !ours.contains_key(&channel.run)).filter_map(|channel| {
+            let state = lock(&channel.state);
+            let block = state.block.as_ref().map(|block| (block.id.to_string(), block.text.len()));
+            (state.readers > 0).then(|| (Known { run: channel.run, block }, state.heard.as_ref().map(|(last, _)| *last)))
+        });
+        watched.collect()
+    }
+
+    /// Takes in what was heard of a run of another server.
+    pub(super) fn heard(&self, news: News, entries: Vec<JournalEntry>) {
+        let Some(channel) = lock(&self.channels).get(&news.run).cloned() else { return };
+        let before = lock(&channel.state).heard.clone();
+        // The first look only learns where the journal stands: who reads behind that reads the rows. Later ones bring
+        // the entries, perhaps not yet all of them.
+        let last = if before.is_none() { news.last } else { entries.last().map_or(0, |entry| entry.sequence) };
+        let last = before.as_ref().map_or(last, |(before, _)| last.max(*before));
+        let turned = before.as_ref().is_some_and(|(_, status)| *status != news.status);
+        let unchanged = before.as_ref().is_some_and(|(before, _)| *before == last) && !turned && news.block == BlockNews::Same;
+        if unchanged
+            || (news.block == BlockNews::None && !turned && before.as_ref().is_some_and(|(b, _)| *b == last) && !channel.has_block())
+        {
+            return;
+        }
+        if !entries.is_empty() {
+            self.spread(news.run, entries);
+        }
+        channel.change(|state| {
+            state.heard = Some((last, news.status));
+            match news.block {
+                BlockNews::Same => {}
+                BlockNews::None => state.block = None,
+                BlockNews::Now(OpenBlock { block_id, thinking, text }) => {
+                    state.block = Some(Arc::new(Block { id: block_id.into(), thinking, text }));
+                }
+            }
+            if turned {
+                state.announced = Some(Instant::now());
+            }
+        });
+    }
+
+    /// Completes when a reader came.
+    pub(super) async fn joined(&self) {
+        self.joined.notified().await;
+    }
+
+    fn spread(&self, run: RunId, entries: Vec<JournalEntry>) {
         let Some(channel) = lock(&self.channels).get(&run).cloned() else { return };
         channel.change(|state| {
             // The entry replaces the block, so nobody may see the block after it.
@@ -111,6 +187,7 @@ impl Hub {
     }
 
     pub(super) fn open_block(self: &Arc<Self>, run: RunId, block: Option<OpenBlock>) {
+        self.is_ours(run);
         let block = block.map(|b| Arc::new(Block { id: b.block_id.into(), thinking: b.thinking, text: b.text }));
         let mut channels = lock(&self.channels);
         let channel = match (channels.get(&run), &block) {
@@ -135,6 +212,7 @@ impl Hub {
         let channel = channels.entry(run).or_insert_with(|| Arc::new(Channel::new(run))).clone();
         // Under the lock of the map, so that the last reader before does not take the channel away.
         lock(&channel.state).readers += 1;
+        self.joined.notify_one();
         metrics::reader(1.0);
         Seat { hub: self.clone(), channel }
     }
@@ -157,6 +235,7 @@ impl Drop for Seat {
         state.readers -= 1;
         if state.readers == 0 {
             state.recent = Pages::default();
+            state.heard = None;
             if state.block.is_none() {
                 channels.remove(&self.channel.run);
             }
@@ -194,6 +273,10 @@ impl Channel {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    fn has_block(&self) -> bool {
+        lock(&self.state).block.is_some()
+    }
+
     fn idle(&self) -> bool {
         let state = lock(&self.state);
         state.readers == 0 && state.block.is_none()
@@ -207,7 +290,7 @@ impl Channel {
     /// What there is at `next`, in one look: entries and block never contradict each other.
     pub(super) fn view(&self, next: Sequence) -> View {
         let state = lock(&self.state);
-        let last = state.recent.last();
+        let last = state.recent.last().max(state.heard.as_ref().map(|(last, _)| *last));
         View {
             entries: state.recent.from(next),
             last,

@@ -2,15 +2,18 @@
 //! reads again. A slow reader costs the run nothing.
 
 mod channel;
+mod elsewhere;
 mod follower;
 mod pages;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
+use tokio::time::Instant;
 
-use crate::domain::{EntryKind, JournalEntry, OpenBlock, Result, Run, RunId, Sequence, UnixMicros};
+use crate::domain::{EntryKind, Error, JournalEntry, OpenBlock, Result, Run, RunId, Sequence, UnixMicros};
 use crate::metrics;
 use crate::queue::Lease;
 use crate::store::Store;
@@ -19,16 +22,23 @@ pub(crate) use crate::store::chunk;
 pub use pages::{EntryPage, PageOf};
 
 use channel::Hub;
+use elsewhere::Shown;
 use follower::Follower;
 
 /// A chunk holds no more than about this, so that no write holds the database for long and no reader holds much.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// How long a database that is away is waited for, and how long between two tries at most.
+const PATIENCE: Duration = Duration::from_secs(600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The journals of all runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Journal {
     store: Arc<Store>,
     hub: Arc<Hub>,
+    /// What is shown to other servers; none: there are none.
+    shown: Option<Arc<Shown>>,
 }
 
 /// An entry before it has a sequence.
@@ -105,7 +115,8 @@ impl PartialEq for PublishedEntry {
 impl Journal {
     /// Journals over `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store, hub: Arc::new(Hub::default()) }
+        let shared = store.is_postgres();
+        Self { store, hub: Arc::new(Hub::new(shared)), shown: shared.then(Arc::default) }
     }
 
     /// Stores entries in order under this lease (fenced), then publishes them. Returns the last sequence.
@@ -123,7 +134,7 @@ impl Journal {
                 weight += chunk::weight(&piece[piece.len() - 1]);
             }
             // Encoded outside of the transaction. Should an entry of the server's own come in between, it is done again.
-            while !self.store.append_entries(lease.run_id, lease.id, &piece).await? {
+            while !self.append_once(lease, &piece).await? {
                 next = self.store.next_sequence(lease.run_id, lease.id).await?;
                 (next..).zip(&mut piece).for_each(|(sequence, entry)| entry.sequence = sequence);
             }
@@ -134,9 +145,36 @@ impl Journal {
         Ok(last)
     }
 
-    /// Publishes the block that a run is writing (in memory only); none: it is done.
-    pub fn open_block(&self, run: RunId, block: Option<OpenBlock>) {
-        self.hub.open_block(run, block);
+    /// One chunk, once: a commit whose answer was lost is looked up before it is tried again. A database that is away is
+    /// waited for; whoever cannot wait drops this.
+    async fn append_once(&self, lease: &Lease, piece: &[JournalEntry]) -> Result<bool> {
+        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
+        let mut lost = false;
+        loop {
+            let done = async {
+                if lost && self.store.chunk_stands(lease.run_id, piece).await? {
+                    return Ok(true);
+                }
+                self.store.append_entries(lease.run_id, lease.id, piece).await
+            };
+            match done.await {
+                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
+                    tracing::warn!(run.id = %lease.run_id, error = why, "the journal cannot be written, trying again");
+                    lost = true;
+                }
+                done => return done,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Publishes the block that a run of this lease is writing, here and to other servers; none: it is done.
+    pub fn open_block(&self, lease: &Lease, block: Option<OpenBlock>) {
+        if let Some(shown) = &self.shown {
+            shown.put(lease, block.clone());
+        }
+        self.hub.open_block(lease.run_id, block);
     }
 
     /// Tells readers that the run's row or journal changed (state, usage, outcome).

@@ -222,23 +222,23 @@ async fn the_open_block_is_told_in_pieces_until_its_entry_comes() {
         (at, Followed::Delta { block_id, offset, text, .. }) => (at, block_id.to_string(), offset, text),
         other => panic!("{other:?}"),
     };
-    desk.journal.open_block(desk.lease.run_id, block("grü"));
+    desk.journal.open_block(&desk.lease, block("grü"));
     let mut reader = desk.follow(Position::After(0), true).await;
     next(&mut reader).await;
     assert_eq!(delta(next(&mut reader).await), (0, "b1".to_owned(), 0, "grü".to_owned()), "who joins gets all so far");
-    desk.journal.open_block(desk.lease.run_id, block("grüße"));
+    desk.journal.open_block(&desk.lease, block("grüße"));
     assert_eq!(delta(next(&mut reader).await), (0, "b1".to_owned(), 3, "ße".to_owned()), "offsets count characters");
     let entry = EntryKind::Text { block_id: "b1".to_owned(), text: "grüße!".to_owned() };
     desk.journal.append(&desk.lease, vec![new(entry)]).await.expect("appended");
     assert!(matches!(next(&mut reader).await, (1, Followed::Entry(_))));
-    desk.journal.open_block(desk.lease.run_id, block("grüße!"));
+    desk.journal.open_block(&desk.lease, block("grüße!"));
     let again = timeout(Duration::from_millis(200), reader.next()).await;
     assert!(again.is_err(), "its entry was given, so it is not told again: {again:?}");
-    desk.journal.open_block(desk.lease.run_id, None);
+    desk.journal.open_block(&desk.lease, None);
 
     let mut whole_only = desk.follow(Position::After(0), false).await;
     next(&mut whole_only).await;
-    desk.journal.open_block(desk.lease.run_id, Some(OpenBlock { block_id: "b2".to_owned(), thinking: true, text: "hm".to_owned() }));
+    desk.journal.open_block(&desk.lease, Some(OpenBlock { block_id: "b2".to_owned(), thinking: true, text: "hm".to_owned() }));
     assert_eq!(next(&mut whole_only).await.0, 1);
     assert!(timeout(Duration::from_millis(200), whole_only.next()).await.is_err(), "who does not ask gets no pieces");
     assert_eq!(delta(next(&mut reader).await), (1, "b2".to_owned(), 0, "hm".to_owned()));
@@ -297,10 +297,10 @@ async fn who_leaves_leaves_nothing_behind() {
     let desk = Desk::new().await;
     let reader = desk.follow(Position::After(0), true).await;
     desk.say(lines(5)).await;
-    desk.journal.open_block(desk.lease.run_id, Some(OpenBlock { block_id: "b".to_owned(), thinking: false, text: "t".to_owned() }));
+    desk.journal.open_block(&desk.lease, Some(OpenBlock { block_id: "b".to_owned(), thinking: false, text: "t".to_owned() }));
     drop(reader);
     assert!(!desk.journal.hub.is_empty(), "the block is kept for who comes next");
-    desk.journal.open_block(desk.lease.run_id, None);
+    desk.journal.open_block(&desk.lease, None);
     assert!(desk.journal.hub.is_empty());
     drop(desk.follow(Position::After(0), true).await);
     assert!(desk.journal.hub.is_empty());

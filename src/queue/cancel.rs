@@ -1,19 +1,21 @@
 //! T6: a run's end is asked for.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::outcome::{self, Ending};
 use super::transaction::{Step, transaction};
 use super::{Queue, locked};
-use crate::domain::{CancelMode, Error, Result, Run, RunEvent, RunId, RunStatus, SessionState};
+use crate::domain::{CancelMode, Error, Result, Run, RunEvent, RunId, RunStatus, SessionState, WorkerId};
 use crate::store::entity::{run, session};
 use crate::store::payload::word;
 use crate::store::rows::runs_of;
+use crate::store::sql::statement;
 
-/// How often a live run looks for a cancel that another server wrote.
-const LOOK: Duration = Duration::from_secs(1);
+/// Cancels that this server knows of: which run, and how it is to end.
+pub(super) type Asked = HashMap<RunId, CancelMode>;
 
 impl Queue {
     /// T6: a queued run is cancelled at once, a live one is asked to end; a finished one is left as it is.
@@ -28,44 +30,65 @@ impl Queue {
 
     async fn request_end(&self, run: RunId, mode: CancelMode, reason: &str) -> Result<Run> {
         let cancelled = transaction!(self, "cancel", tx => request(tx, run, mode, reason).await)?;
-        self.hint_cancel();
+        self.hint_ends([(run, mode)]);
         Ok(cancelled)
     }
 
-    /// Wakes everyone who waits for a cancel, and the claimer: a cancelled head makes room for the next.
-    pub(super) fn hint_cancel(&self) {
-        self.inner.cancels.notify_waiters();
+    /// Tells those who work on these runs that they end now, and the claimer: a cancelled head makes room for the next.
+    pub(super) fn hint_cancel(&self, runs: impl IntoIterator<Item = RunId>) {
+        self.hint_ends(runs.into_iter().map(|run| (run, CancelMode::Now)));
+    }
+
+    fn hint_ends(&self, runs: impl IntoIterator<Item = (RunId, CancelMode)>) {
+        // Where nobody works on runs nobody would take them out again.
+        if self.inner.cancelled.receiver_count() > 0 {
+            self.inner.cancelled.send_modify(|known| {
+                let known = Arc::make_mut(known);
+                for (run, mode) in runs {
+                    // An end at once does not become a patient one.
+                    if known.get(&run) != Some(&CancelMode::Now) {
+                        known.insert(run, mode);
+                    }
+                }
+            });
+        }
+        self.inner.hints.cancel();
         self.hint_work();
     }
 
-    /// Completes when a cancel of this run was requested that is not `known` yet (an in-process hint with a polled fallback).
-    pub async fn cancelled(&self, run: RunId, known: Option<CancelMode>) -> CancelMode {
-        loop {
-            // Registered before the look: a cancel in between is not missed.
-            let hint = self.inner.cancels.notified();
-            tokio::pin!(hint);
-            hint.as_mut().enable();
-            match self.cancel_mode(run).await {
-                Some(mode) if Some(mode) != known => return mode,
-                _ => {}
-            }
-            tokio::select! { () = hint => {}, () = tokio::time::sleep(LOOK) => {} }
+    /// Looks for cancels that another server wrote, among the runs that a worker knows it works on; one query for all. A
+    /// run that is not its any more counts as well: whatever became of it, this worker has nothing more to do there.
+    pub async fn look_for_cancels(&self, worker: WorkerId, mine: &[RunId]) -> Result<()> {
+        if mine.is_empty() {
+            return Ok(());
         }
+        let text = "SELECT r.id, r.cancel_requested, r.cancel_mode FROM sessions s JOIN runs r ON r.id = s.live_run_id \
+                    WHERE s.worker_id = ? AND s.state = 'running'";
+        let rows = self.store().read().query_all_raw(statement(self.store().backend(), text, vec![worker.0.into()])).await?;
+        let read = |row: &sea_orm::QueryResult| {
+            let mode = row.try_get_by_index::<String>(2)?.parse().unwrap_or(CancelMode::Now);
+            Ok((RunId(row.try_get_by_index(0)?), row.try_get_by_index::<bool>(1)?.then_some(mode)))
+        };
+        let held = rows.iter().map(read).collect::<Result<HashMap<_, _>, sea_orm::DbErr>>()?;
+        let asked = |run: &RunId| held.get(run).copied().unwrap_or(Some(CancelMode::Now));
+        let found: Asked = mine.iter().filter_map(|run| Some((*run, asked(run)?))).collect();
+        self.inner.cancelled.send_if_modified(|known| {
+            let news = **known != found;
+            if news {
+                *known = Arc::new(found);
+            }
+            news
+        });
+        Ok(())
     }
 
-    /// How the run is to end, if it is; a run that is gone ends now.
-    async fn cancel_mode(&self, run: RunId) -> Option<CancelMode> {
-        let columns = [run::Column::CancelRequested, run::Column::CancelMode];
-        let asked = run::Entity::find_by_id(run.0).select_only().columns(columns).into_tuple::<(bool, String)>();
-        match asked.one(self.store().read()).await {
-            Ok(Some((false, _))) => None,
-            Ok(Some((true, mode))) => Some(mode.parse().unwrap_or(CancelMode::Now)),
-            Ok(None) => Some(CancelMode::Now),
-            Err(error) => {
-                tracing::warn!(run.id = %run, %error, "cannot look whether the run was cancelled");
-                None
-            }
-        }
+    /// Completes when this server knows of a cancel of this run that is not `known` to the caller yet. What another server
+    /// wrote it learns by [`Queue::look_for_cancels`].
+    pub async fn cancelled(&self, run: RunId, known: Option<CancelMode>) -> CancelMode {
+        let mut asked = self.inner.cancelled.subscribe();
+        let news = asked.wait_for(|asked| asked.get(&run).is_some_and(|mode| Some(*mode) != known)).await;
+        // The sender lives as long as the queue.
+        news.ok().and_then(|asked| asked.get(&run).copied()).unwrap_or(CancelMode::Now)
     }
 }
 

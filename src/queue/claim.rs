@@ -40,14 +40,19 @@ WHERE id IN (
   LIMIT max(0, min(?, coalesce((SELECT cap - used FROM limits WHERE trigger_id = ?), 0))))
 RETURNING id, trigger_id, head, lease_id, generation, turn_count, last_use_time, last_run_id";
 
-const CLAIM_POSTGRES: &str = "
+/// The same on PostgreSQL, where it also asks whether the worker may still claim: its row is locked first, so that nobody
+/// takes over from it in between. What decides is asked of locked rows, whose newest version counts.
+pub(super) const CLAIM_POSTGRES: &str = "
 WITH RECURSIVE trig (trigger_id) AS (
   (SELECT trigger_id FROM sessions WHERE state = 'ready' ORDER BY trigger_id LIMIT 1)
   UNION ALL
   SELECT (SELECT t.trigger_id FROM sessions t WHERE t.state = 'ready' AND t.trigger_id > trig.trigger_id ORDER BY t.trigger_id LIMIT 1)
   FROM trig WHERE trig.trigger_id IS NOT NULL
+), me AS MATERIALIZED (
+  SELECT 1 FROM workers WHERE id = ? AND state = 'live'
+    AND lease_until > (extract(epoch from clock_timestamp()) * 1000000)::bigint FOR KEY SHARE
 ), g AS MATERIALIZED (
-  SELECT cap - used AS room FROM limits WHERE trigger_id = ? AND used < cap FOR UPDATE
+  SELECT cap - used AS room FROM limits WHERE trigger_id = ? AND used < cap AND EXISTS (SELECT 1 FROM me) FOR UPDATE
 ), tr AS MATERIALIZED (
   SELECT l.trigger_id, l.cap - l.used AS room, l.last_claimed_time FROM limits l
   WHERE l.trigger_id IN (SELECT trigger_id FROM trig) AND l.open AND l.used < l.cap AND EXISTS (SELECT 1 FROM g)
@@ -114,7 +119,7 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
     let slots: Value = i64::try_from(slots).unwrap_or(i64::MAX).into();
     let (now, worker, all): (Value, Value, Value) = (now.0.into(), worker.0.into(), Uuid::nil().into());
     let (text, values) = if tx.get_database_backend() == DbBackend::Postgres {
-        (CLAIM_POSTGRES, vec![all, now, slots.clone(), slots, worker.clone(), worker])
+        (CLAIM_POSTGRES, vec![worker.clone(), all, now, slots.clone(), slots, worker.clone(), worker])
     } else {
         (CLAIM_SQLITE, vec![now, slots.clone(), worker.clone(), worker, slots, all])
     };

@@ -72,6 +72,8 @@ async fn store(queue: &Queue, batch: Vec<Incoming>) {
     let outcomes = match batch::store(queue, &prepared).await {
         Ok(outcomes) => outcomes,
         Err(error) if prepared.len() == 1 => vec![Err(error)],
+        // Nothing is wrong with any of them: one by one they would only wait for each other.
+        Err(Error::StoreUnavailable(why)) => prepared.iter().map(|_| Err(Error::StoreUnavailable(why.clone()))).collect(),
         Err(error) => {
             tracing::warn!(%error, deliveries = prepared.len(), "intake batch failed, its deliveries are stored one by one");
             let mut outcomes = Vec::with_capacity(prepared.len());

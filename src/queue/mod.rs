@@ -12,6 +12,7 @@ mod delivery;
 mod figures;
 mod finish;
 mod fork;
+mod hints;
 mod intake;
 mod load;
 mod locked;
@@ -26,10 +27,11 @@ mod standby;
 mod tests;
 mod transaction;
 mod triggers;
+mod workers;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::{CustodyFile, Manifest};
@@ -38,6 +40,7 @@ pub use assignment::{
 };
 pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
+pub use workers::Registration;
 
 use crate::domain::{RunId, SessionId};
 use crate::store::Store;
@@ -55,16 +58,20 @@ struct Inner {
     intake: mpsc::Sender<intake::Incoming>,
     /// There may be something to claim.
     work: Notify,
-    /// Some run's end was asked for.
-    cancels: Notify,
+    /// Another server may have cancelled something.
+    cancel_hint: Notify,
+    /// Live runs whose end was asked for, as far as this server heard.
+    cancelled: watch::Sender<Arc<cancel::Asked>>,
     /// Something was written.
     changes: Notify,
     figures: figures::Cache,
     /// Places that intake may claim into.
     standby: standby::Standby,
+    /// What other servers should be told.
+    hints: hints::Hints,
 }
 
-/// What a boot found of boots before it.
+/// What was taken over from workers that are over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Runs that were live and wait for another attempt.
@@ -99,10 +106,12 @@ impl Queue {
             store,
             intake,
             work: Notify::new(),
-            cancels: Notify::new(),
+            cancel_hint: Notify::new(),
+            cancelled: watch::Sender::default(),
             changes: Notify::new(),
             figures: figures::Cache::default(),
             standby: standby::Standby::default(),
+            hints: hints::Hints::default(),
         };
         let queue = Self { inner: Arc::new(inner) };
         let writer = tokio::spawn(intake::write(queue.clone(), incoming, stop));
@@ -111,6 +120,17 @@ impl Queue {
 
     fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Whether other servers may work on the same queue.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store().is_postgres()
+    }
+
+    /// Completes when another server says that it cancelled something: a hint.
+    pub async fn cancel_hint(&self) {
+        self.inner.cancel_hint.notified().await;
     }
 
     /// Completes when there may be something to claim: a hint. Register before you claim.
@@ -131,5 +151,6 @@ impl Queue {
     /// Says that there may be something to claim; one hint is kept when nobody listens.
     fn hint_work(&self) {
         self.inner.work.notify_one();
+        self.inner.hints.work();
     }
 }

@@ -18,6 +18,8 @@ use crate::store::payload::spec_from;
 pub(super) enum Cause {
     /// The server stops in order: this counts against nobody.
     Stop,
+    /// The server could not reach the database, or stood still, for so long that its lease was over: nor does this.
+    Fenced,
     /// The server died under it.
     Death,
 }
@@ -53,6 +55,7 @@ pub(super) async fn requeue(tx: &DatabaseTransaction, session_before: session::M
         run.status = outcome::step(&run, RunEvent::Interrupt)?.to_string();
         let message = match cause {
             Cause::Stop => "the server stopped; another attempt follows",
+            Cause::Fenced => "the server lost its lease on this attempt; another attempt follows",
             Cause::Death => "the server died under this attempt; another attempt follows",
         };
         outcome::notice(tx, &mut run, NoticeCode::Interrupted, message).await?;

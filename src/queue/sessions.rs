@@ -25,7 +25,7 @@ impl Queue {
     pub async fn reset_session(&self, session: SessionId, cancel_runs: bool, purge: bool, reason: &str) -> Result<Session> {
         let reset = transaction!(self, "reset_session", tx => reset(tx, session, cancel_runs, purge, reason).await)?;
         if cancel_runs {
-            self.hint_cancel();
+            self.hint_cancel(reset.live_run_id);
         }
         Ok(reset)
     }

@@ -65,11 +65,11 @@ impl Queue {
         let mut deleted = DeletedTrigger::default();
         loop {
             let ended = transaction!(self, "end_runs", tx => end_some_runs(tx, trigger).await)?;
-            if ended == 0 {
+            if ended.is_empty() {
                 break;
             }
-            deleted.cancelled_run_count += ended;
-            self.hint_cancel();
+            deleted.cancelled_run_count += i64::try_from(ended.len()).unwrap_or(i64::MAX);
+            self.hint_cancel(ended);
         }
         loop {
             let gone = transaction!(self, "delete_sessions", tx => delete_some_sessions(tx, trigger).await)?;
@@ -103,7 +103,9 @@ async fn close(tx: &DatabaseTransaction, id: TriggerId, force: bool) -> Step<()>
 }
 
 /// Ends some runs, live ones too: whoever holds one finds its lease gone, and kills its agent.
-async fn end_some_runs(tx: &DatabaseTransaction, trigger: TriggerId) -> Step<i64> {
+async fn end_some_runs(tx: &DatabaseTransaction, trigger: TriggerId) -> Step<Vec<RunId>> {
+    // Claims and ends lock this row first: which runs are live stays so.
+    limit::Entity::find_by_id(Uuid::nil()).lock_exclusive().one(tx).await?;
     let runs = unfinished(trigger).order_by_asc(run::Column::Id).limit(AT_ONCE).all(tx).await?;
     for seen in &runs {
         let live = seen.lease_id.is_some();
@@ -118,7 +120,7 @@ async fn end_some_runs(tx: &DatabaseTransaction, trigger: TriggerId) -> Step<i64
         }
         end_live(tx, session, run).await?;
     }
-    Ok(i64::try_from(runs.len()).unwrap_or(i64::MAX))
+    Ok(runs.iter().map(|run| RunId(run.id)).collect())
 }
 
 async fn end_live(tx: &DatabaseTransaction, session: Option<session::Model>, before: run::Model) -> Step<()> {

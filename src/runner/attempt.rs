@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::custody::{self, Materialised};
 use super::outcome::{Verdict, judge};
+use super::patience::patiently;
 use super::place::Place;
 use super::spawn::{Crew, Talk};
 use super::turn::{self, New, Opening};
@@ -171,7 +172,10 @@ impl Attempt {
         };
         // The process comes up meanwhile, but it hears nothing before this is stored.
         let terms = self.crew.terms();
-        let store = queue.begin_turn(&lease, terms, start, kind, &prompt, lineage, continued_from);
+        let shared = self.shared.clone();
+        let store = patiently(&shared.fence, lease.run_id, "the beginning of the turn", || {
+            queue.begin_turn(&lease, terms.clone(), start.clone(), kind, &prompt, lineage, continued_from)
+        });
         let report = self.crew.spawn(place, talk, &prompt, store, &mut self.manifest).await?;
         let verdict = judge(&report, self.crew.limits);
         if verdict != Verdict::Stale {
@@ -205,7 +209,10 @@ impl Attempt {
         let (queue, lease) = (self.shared.queue.clone(), self.assignment.lease);
         let last = self.assignment.session.last_run_id.filter(|run| *run != lease.run_id);
         let terms = self.crew.terms();
-        let store = queue.begin_turn(&lease, terms, None, PromptKind::Compact, COMPACT, Lineage::Continued, last);
+        let shared = self.shared.clone();
+        let store = patiently(&shared.fence, lease.run_id, "the beginning of the turn", || {
+            queue.begin_turn(&lease, terms.clone(), None, PromptKind::Compact, COMPACT, Lineage::Continued, last)
+        });
         let talk = Talk { purpose: SpawnPurpose::Compact, id, generation: self.generation };
         let report = self.crew.spawn(place, talk, COMPACT, store, &mut self.manifest).await?;
         match judge(&report, self.crew.limits) {
@@ -268,6 +275,8 @@ impl From<Error> for Verdict {
     fn from(error: Error) -> Self {
         match error {
             Error::Fenced => Self::Lost,
+            // Nothing is wrong with the run: it goes on once the database is there again.
+            Error::StoreUnavailable(_) => Self::Interrupted,
             other => Self::Failed(Failure::new(FailureReason::Internal, other.to_string())),
         }
     }

@@ -28,6 +28,74 @@ impl Default for Config {
     }
 }
 
+/// Section `[worker]`: how servers that share a database know which of them are alive.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// How long a worker is taken for alive after a sign of life.
+    pub lease_seconds: f64,
+    /// How often it gives one.
+    pub heartbeat_seconds: f64,
+    /// How long after the last one it ends its agents by itself.
+    pub fence_seconds: f64,
+    /// How long after the end of a lease others wait until they take over.
+    pub grace_seconds: f64,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { lease_seconds: 30.0, heartbeat_seconds: 5.0, fence_seconds: 20.0, grace_seconds: 5.0 }
+    }
+}
+
+impl WorkerConfig {
+    /// How long a worker is taken for alive after a sign of life.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        span(self.lease_seconds)
+    }
+
+    /// How often it gives one.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        span(self.heartbeat_seconds)
+    }
+
+    /// How long after the last one it ends its agents by itself.
+    #[must_use]
+    pub fn fence(&self) -> Duration {
+        span(self.fence_seconds)
+    }
+
+    /// How long after the end of a lease others wait until they take over.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        span(self.grace_seconds)
+    }
+
+    /// What is wrong with it: agents must be gone before anybody takes over, and one lost sign of life must not end them.
+    ///
+    /// # Errors
+    /// One sentence that names the keys.
+    pub fn check(&self) -> Result<(), String> {
+        let all = [self.lease_seconds, self.heartbeat_seconds, self.fence_seconds, self.grace_seconds];
+        if !all.iter().all(|seconds| seconds.is_finite() && (0.05..=86_400.0).contains(seconds)) {
+            return Err("`worker`: every time is between 0.05 and 86400 seconds".to_owned());
+        }
+        if self.heartbeat_seconds * 2.0 > self.fence_seconds || self.fence_seconds >= self.lease_seconds {
+            return Err(format!(
+                "`worker`: twice `heartbeat_seconds` ({}) is at most `fence_seconds` ({}), which is less than `lease_seconds` ({})",
+                self.heartbeat_seconds, self.fence_seconds, self.lease_seconds
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
 /// Section `[agent.claude]`: Claude Code on this server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -65,6 +133,14 @@ pub struct Setup {
     pub profiles: BTreeMap<String, Profile>,
     /// Section `[workspaces]`: absolute directories by name.
     pub workspaces: BTreeMap<String, PathBuf>,
+    /// Section `[worker]`.
+    pub worker: WorkerConfig,
+    /// The machine's name.
+    pub host: String,
+    /// What no other living server can hold: the lock of the data directory.
+    pub place: String,
+    /// The executable of the watchdog; none: there is none, as in tests.
+    pub watchdog: Option<PathBuf>,
 }
 
 impl Setup {

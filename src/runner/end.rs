@@ -1,19 +1,13 @@
 //! The end of an attempt: the transcript into custody, the journal closed, the run finished or left for another attempt.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::attempt::Attempt;
 use super::outcome::Verdict;
+use super::patience::patiently;
 use super::place::Place;
 use super::{custody, forget_session, workspace};
 use crate::domain::{Error, Failure, NoticeCode, Result, RunWarning, SessionKind};
 use crate::metrics;
 use crate::queue::{Finish, Manifest, RunEnd};
-
-/// How long a store that cannot write the end of a run is waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The end of a run of which nothing is known but its failure.
 pub(super) fn failed(failure: Failure) -> Finish {
@@ -87,20 +81,30 @@ impl Attempt {
         let Self { shared, assignment, crew, .. } = self;
         let (queue, lease, tale, pump) = (&shared.queue, assignment.lease, crew.tale, crew.pump);
         let end = match verdict {
-            Verdict::Lost => return pump.close().await.and(Err(Error::Fenced)),
+            Verdict::Lost => {
+                // What was not written yet is left out. If the lease is ours after all, the run must not stay with nobody.
+                drop(pump);
+                return patiently(&shared.fence, lease.run_id, "the interruption", || queue.interrupt(&lease)).await;
+            }
             Verdict::Interrupted | Verdict::Stale => {
-                pump.close().await?;
-                if let (Some(manifest), Some(talk)) = (kept, tale.talk) {
-                    queue.checkpoint(&lease, talk.generation, &manifest).await?;
+                let closed = tokio::select! { closed = pump.close() => closed, () = shared.fence.passed() => Err(Error::Fenced) };
+                match closed {
+                    Err(Error::StoreUnavailable(_)) | Ok(()) => {}
+                    Err(error) => return Err(error),
                 }
-                return queue.interrupt(&lease).await;
+                if let (Some(manifest), Some(talk)) = (kept, tale.talk)
+                    && let Err(error) = queue.checkpoint(&lease, talk.generation, &manifest).await
+                {
+                    tracing::debug!(run.id = %lease.run_id, %error, "no last checkpoint of the transcript");
+                }
+                return patiently(&shared.fence, lease.run_id, "the interruption", || queue.interrupt(&lease)).await;
             }
             Verdict::Worked(text) => RunEnd::Succeeded(text),
             Verdict::Failed(failure) => RunEnd::Failed { failure, text: tale.last_text.clone() },
             Verdict::Cancelled => RunEnd::Cancelled,
         };
         // The outcome is the journal's last entry: everything else must stand before it.
-        pump.close().await?;
+        tokio::select! { closed = pump.close() => closed?, () = shared.fence.passed() => return Err(Error::Fenced) }
         let finish = Finish {
             end,
             conversation: tale.conversation(kept),
@@ -112,16 +116,6 @@ impl Attempt {
             turn_duration_ms: tale.turn_duration_ms,
             api_duration_ms: tale.api_duration_ms,
         };
-        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
-        loop {
-            match queue.finish(&lease, finish.clone()).await {
-                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
-                    tracing::warn!(run.id = %lease.run_id, error = why, "the end of the run cannot be written, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                done => return done,
-            }
-        }
+        patiently(&shared.fence, lease.run_id, "the end of the run", || queue.finish(&lease, finish.clone())).await
     }
 }

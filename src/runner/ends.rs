@@ -1,16 +1,18 @@
-//! What can end a run from outside: a cancel, at once or after a tool call, and the end of the server.
+//! What can end a run from outside: a cancel, at once or after a tool call, the end of the server, and that of its lease.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::watch::Stopped;
 use crate::domain::{CancelMode, RunId};
 use crate::queue::Queue;
 
 /// What can end a run from outside. Kept over all processes of an attempt.
 pub(super) struct Ends {
-    queue: Queue,
+    shared: Arc<Shared>,
     run: RunId,
     cancelled: Pin<Box<dyn Future<Output = CancelMode> + Send>>,
     /// The cancel that is known, if one is.
@@ -31,9 +33,14 @@ pub(super) enum Wish {
 }
 
 impl Ends {
-    pub(super) fn new(queue: Queue, run: RunId, interrupt: CancellationToken) -> Self {
-        let cancelled = asked_beyond(queue.clone(), run, None);
-        Self { queue, run, cancelled, asked: None, in_step: false, interrupt, wanted: None }
+    pub(super) fn new(shared: Arc<Shared>, run: RunId, interrupt: CancellationToken) -> Self {
+        let cancelled = asked_beyond(shared.queue.clone(), run, None);
+        Self { shared, run, cancelled, asked: None, in_step: false, interrupt, wanted: None }
+    }
+
+    /// Whether the worker's time is over, looked up now: a server that stood still does not know it yet.
+    pub(super) fn fenced(&self) -> bool {
+        self.shared.fence.is_passed()
     }
 
     /// Completes when the end is wanted, then at once each time. An end that waits for a tool call is wanted when none runs.
@@ -47,6 +54,9 @@ impl Ends {
 
     /// What is wanted next; an end is wanted each time.
     pub(super) async fn wish(&mut self) -> Wish {
+        if self.fenced() {
+            return Wish::Stop(Stopped::Lost);
+        }
         if self.wanted.is_none() && (self.asked == Some(CancelMode::Now) || (self.asked.is_some() && !self.in_step)) {
             self.wanted = Some(Stopped::Cancelled);
         }
@@ -55,9 +65,10 @@ impl Ends {
         }
         tokio::select! {
             biased;
+            () = self.shared.fence.passed() => Wish::Stop(self.wanted.insert(Stopped::Lost).clone()),
             mode = &mut self.cancelled => {
                 self.asked = Some(mode);
-                self.cancelled = asked_beyond(self.queue.clone(), self.run, Some(mode));
+                self.cancelled = asked_beyond(self.shared.queue.clone(), self.run, Some(mode));
                 if mode == CancelMode::AfterStep && self.in_step {
                     return Wish::AfterStep;
                 }

@@ -4,6 +4,8 @@
 //! until there is room, so its own writes wait.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Line;
+use super::spool::Spool;
 use crate::domain::{EntryKind, Error, NoticeCode, OpenBlock, Result, UnixMicros};
 use crate::journal::{Journal, NewEntry};
 use crate::metrics;
@@ -26,11 +29,11 @@ const LARGE_BYTES: usize = 1024 * 1024;
 /// A first line waits this long for company; lines after it wait until the last batch is `EVERY` old.
 const COMPANY: Duration = Duration::from_millis(5);
 const EVERY: Duration = Duration::from_millis(100);
+/// A batch that takes longer than this to write: the database is away.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
 const RAW_BYTES: usize = 64 * 1024;
 const STDERR_LINE_BYTES: usize = 16 * 1024;
 const STDERR_BYTES: u64 = 1024 * 1024;
-/// How long a journal that cannot write is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Gathers what one attempt tells and hands it to the journal.
 #[derive(Debug)]
@@ -68,13 +71,15 @@ struct Open {
 }
 
 impl Pump {
-    /// A pump for the attempt that holds `lease`; keeps `limit` bytes of the agent's output.
-    pub(super) fn start(journal: Journal, lease: Lease, limit: u64) -> Self {
+    /// A pump for the attempt that holds `lease`; keeps `limit` bytes of the agent's output, in `dir` while the database is
+    /// away.
+    pub(super) fn start(journal: Journal, lease: Lease, limit: u64, dir: &Path) -> Self {
         // One waits while one is written; a third is gathered.
         let (batches, received) = mpsc::channel(1);
         let (lost, open_count) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let mut writer = JoinSet::new();
-        writer.spawn(Writer { journal: journal.clone(), lease, lost: lost.clone(), open_count: open_count.clone() }.run(received));
+        let dir = dir.to_owned();
+        writer.spawn(Writer { journal: journal.clone(), lease, dir, lost: lost.clone(), open_count: open_count.clone() }.run(received));
         let gathered = Batch::default();
         let last_flush = Instant::now() - EVERY;
         let tools = HashMap::new();
@@ -197,7 +202,7 @@ impl Pump {
         let now = Instant::now();
         if let Some(open) = self.open.as_mut().filter(|open| open.dirty && open.published.is_none_or(|last| last + EVERY <= now)) {
             (open.dirty, open.published) = (false, Some(now));
-            self.journal.open_block(self.lease.run_id, Some(open.block.clone()));
+            self.journal.open_block(&self.lease, Some(open.block.clone()));
         }
         if self.bytes >= LARGE_BYTES {
             self.settle().await;
@@ -209,7 +214,7 @@ impl Pump {
     /// Forgets the block that was being written: the agent is gone.
     pub(super) fn leave_block(&mut self) {
         if self.open.take().is_some() {
-            self.journal.open_block(self.lease.run_id, None);
+            self.journal.open_block(&self.lease, None);
         }
     }
 
@@ -224,7 +229,7 @@ impl Pump {
     /// Writes everything and ends. The error of a lost lease or journal comes out here.
     pub(super) async fn close(mut self) -> Result<()> {
         self.flush().await;
-        self.journal.open_block(self.lease.run_id, None);
+        self.journal.open_block(&self.lease, None);
         drop(self.batches);
         self.writer.join_next().await.unwrap_or(Ok(Ok(()))).unwrap_or_else(|error| Err(Error::internal(error)))
     }
@@ -264,6 +269,8 @@ fn size(entry: &NewEntry) -> usize {
 struct Writer {
     journal: Journal,
     lease: Lease,
+    /// Where a spool may be, while the database is away.
+    dir: PathBuf,
     lost: CancellationToken,
     open_count: Arc<AtomicU64>,
 }
@@ -273,34 +280,93 @@ impl Writer {
         // However this ends, whoever waits for the journal must learn of it.
         let _guard = self.lost.clone().drop_guard();
         while let Some(batch) = batches.recv().await {
-            if !batch.entries.is_empty() {
-                self.write(batch.entries).await?;
-            }
-            if let Some(first) = batch.first_read {
-                metrics::journaled(first.elapsed());
-            }
-            // The block is an entry now; unless the next one is shown already.
-            if batch.closes.is_some_and(|closed| closed == self.open_count.load(Ordering::Relaxed)) {
-                self.journal.open_block(self.lease.run_id, None);
-            }
-            batch.written.map(|written| written.send(()));
+            self.write(batch, &mut batches).await?;
         }
         Ok(())
     }
 
-    async fn write(&self, entries: Vec<NewEntry>) -> Result<()> {
-        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
-        loop {
-            // A copy is the price of trying again; it is as small as a batch.
-            match self.journal.append(&self.lease, entries.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
-                    tracing::warn!(run.id = %self.lease.run_id, error = why, "the journal cannot be written, trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
+    /// Writes a batch. While the database does not take it, what comes after it goes to disk and follows in order, so that
+    /// the agent goes on.
+    async fn write(&self, mut batch: Batch, batches: &mut mpsc::Receiver<Batch>) -> Result<()> {
+        let entries = std::mem::take(&mut batch.entries);
+        let (mut done, mut later) = (vec![batch], Later::default());
+        {
+            let mut writing = pin!(self.journal.append(&self.lease, entries));
+            let mut away = pin!(tokio::time::sleep(AWAY_AFTER));
+            loop {
+                tokio::select! {
+                    biased;
+                    written = &mut writing => {
+                        written?;
+                        break;
+                    }
+                    () = &mut away, if !later.wanted => later.wanted = true,
+                    more = batches.recv(), if later.has_room() => match more {
+                        Some(mut more) => {
+                            later.take(&self.dir, std::mem::take(&mut more.entries)).await;
+                            done.push(more);
+                        }
+                        None => later.closed = true,
+                    }
                 }
-                Err(error) => return Err(error),
             }
+        }
+        if let Some(mut spool) = later.spool {
+            spool.rewind().await?;
+            while let Some(entries) = spool.next().await? {
+                self.journal.append(&self.lease, entries).await?;
+            }
+        }
+        if let Some(entries) = later.held {
+            self.journal.append(&self.lease, entries).await?;
+        }
+        done.into_iter().for_each(|batch| self.written(batch));
+        Ok(())
+    }
+
+    /// What is to be done once a batch is written.
+    fn written(&self, batch: Batch) {
+        if let Some(first) = batch.first_read {
+            metrics::journaled(first.elapsed());
+        }
+        // The block is an entry now; unless the next one is shown already.
+        if batch.closes.is_some_and(|closed| closed == self.open_count.load(Ordering::Relaxed)) {
+            self.journal.open_block(&self.lease, None);
+        }
+        batch.written.map(|written| written.send(()));
+    }
+}
+
+/// What comes while a batch cannot be written.
+#[derive(Debug, Default)]
+struct Later {
+    /// The database has been away for long enough.
+    wanted: bool,
+    /// Nothing more comes.
+    closed: bool,
+    spool: Option<Spool>,
+    /// A batch that the disk did not take; nothing more is taken then.
+    held: Option<Vec<NewEntry>>,
+}
+
+impl Later {
+    fn has_room(&self) -> bool {
+        self.wanted && !self.closed && self.held.is_none() && self.spool.as_ref().is_none_or(Spool::has_room)
+    }
+
+    async fn take(&mut self, dir: &Path, entries: Vec<NewEntry>) {
+        let kept = async {
+            let mut spool = match self.spool.take() {
+                Some(spool) => spool,
+                None => Spool::new(dir).await?,
+            };
+            let pushed = spool.push(&entries).await;
+            self.spool = Some(spool);
+            pushed
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "what a run says cannot be kept on disk; its agent waits for the database");
+            self.held = Some(entries);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::ends::Ends;
 use super::kill::Mark;
 use super::metering::{Meter, Prices};
 use super::outcome::{Limits, Verdict};
+use super::patience::patiently;
 use super::place::Place;
 use super::process::{self, Launch};
 use super::pump::Pump;
@@ -71,11 +72,11 @@ impl Crew {
         let timeout = limits.timeout.unwrap_or(defaults.timeout);
         let some = |span: Duration| (!span.is_zero()).then_some(span);
         Self {
-            pump: Pump::start(shared.journal.clone(), lease, shared.setup.config.output_limit_bytes),
+            pump: Pump::start(shared.journal.clone(), lease, shared.setup.config.output_limit_bytes, &shared.setup.data_dir),
             tale: Tale::default(),
             limits: Limits { timeout, max_turns: limits.max_turns.unwrap_or(0) },
             claimed,
-            ends: Ends::new(shared.queue.clone(), lease.run_id, interrupt),
+            ends: Ends::new(shared.clone(), lease.run_id, interrupt),
             mark: Mark::run(shared.worker, lease.run_id),
             silence: some(limits.silence_timeout.unwrap_or(defaults.silence_timeout)),
             deadline: some(timeout).map(|timeout| claimed + timeout),
@@ -160,6 +161,7 @@ impl Crew {
     fn launch(&mut self, place: &Place, talk: Talk) -> Flow<Launch> {
         match self.ends.wanted().now_or_never() {
             Some(Stopped::Cancelled) => return Err(Verdict::Cancelled),
+            Some(Stopped::Lost) => return Err(Verdict::Lost),
             Some(_) => return Err(Verdict::Interrupted),
             None => {}
         }
@@ -227,7 +229,8 @@ impl Crew {
             );
         }
         self.tale.saw(report);
-        self.shared.queue.add_usage(&self.assignment.lease, used).await?;
+        let (queue, lease) = (&self.shared.queue, &self.assignment.lease);
+        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, used.clone())).await?;
         Ok(())
     }
 }

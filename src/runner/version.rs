@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -25,9 +26,9 @@ pub struct Found {
 }
 
 /// Finds the CLI and remembers its version for as long as its file stays the same.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Probe {
-    seen: Mutex<Option<(Stamp, Found)>>,
+    seen: Arc<Mutex<Option<(Stamp, Found)>>>,
 }
 
 type Stamp = (PathBuf, u64, u64, i64, i64);

@@ -22,6 +22,8 @@ const LINGER: Duration = Duration::from_secs(3);
 const LINGER_WITH_WORK: Duration = Duration::from_secs(10);
 /// How long others may hold an agent's pipes open after its end.
 const PIPES: Duration = Duration::from_secs(2);
+/// Between two tries to store that an agent is up.
+const AGAIN: Duration = Duration::from_millis(500);
 const STDERR_KEPT: usize = 4096;
 /// Tool calls at once that are kept in mind.
 const MOST_TOOLS: usize = 10_000;
@@ -133,6 +135,10 @@ pub(super) async fn watch(
     }
     ends.in_step = false;
     pump.leave_block();
+    if ends.fenced() && seen.report.result.is_none() {
+        // The watchdog may have ended it: that is no end of the run.
+        seen.report.stopped = Some(Stopped::Lost);
+    }
     let mark = order.mark.clone();
     let root = seen.exited.is_none().then_some(pid);
     let left_behind = tokio::task::spawn_blocking(move || sweep(&[mark], root)).await.unwrap_or(0);
@@ -145,6 +151,7 @@ enum Due {
     Deadline,
     Silence,
     Linger,
+    Up,
     Kill,
     Sweep,
     GiveUp,
@@ -172,6 +179,8 @@ struct Seen<'a> {
     exited: Option<Instant>,
     swept: bool,
     given_up: bool,
+    /// That the agent is up could not be written yet, and when it is tried again.
+    up_at: Option<Instant>,
 }
 
 impl<'a> Seen<'a> {
@@ -192,6 +201,7 @@ impl<'a> Seen<'a> {
             exited,
             swept: false,
             given_up: false,
+            up_at: None,
         }
     }
 
@@ -207,10 +217,11 @@ impl<'a> Seen<'a> {
             // Even a kill can take time to come through, but not for ever.
             return Some(if self.killed { (kill_at + PIPES * 5, Due::GiveUp) } else { (kill_at, Due::Kill) });
         }
+        let up = self.up_at.map(|at| (at, Due::Up));
         let deadline = self.order.deadline.map(|at| (at, Due::Deadline));
         let silence = self.order.silence.map(|span| (self.last_line + span, Due::Silence));
         let linger = self.result_at.map(|at| (at + if self.background.is_empty() { LINGER } else { LINGER_WITH_WORK }, Due::Linger));
-        [deadline, silence, linger].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [deadline, silence, linger, up].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     async fn due(&mut self, due: Due, pid: i32) {
@@ -218,6 +229,7 @@ impl<'a> Seen<'a> {
             Due::Deadline => self.stop(Stopped::TimedOut, pid),
             Due::Silence => self.stop(Stopped::Silent(self.last_line.elapsed()), pid),
             Due::Linger => self.stop(Stopped::Lingered, pid),
+            Due::Up => self.tell_up(pid).await,
             Due::Kill => {
                 self.killed = true;
                 self.sweep(Some(pid)).await;
@@ -330,10 +342,18 @@ impl<'a> Seen<'a> {
             self.stop(Stopped::Mismatch(format!("the agent was told permission mode `{told}` and says it runs in `{says}`")), pid);
         }
         pump.line(started(self.order.purpose, &init), String::new(), line);
-        let up = self.order.queue.agent_up(self.order.lease, &init.model, &init.agent_version, &init.agent_session_id).await;
         self.report.init = Some(init);
-        if let Err(error) = up {
-            self.refused(&error, pid);
+        self.tell_up(pid).await;
+    }
+
+    /// Stores that the agent is up. A database that is away for a moment ends no agent.
+    async fn tell_up(&mut self, pid: i32) {
+        let Some(init) = &self.report.init else { return };
+        self.up_at = None;
+        match self.order.queue.agent_up(self.order.lease, &init.model, &init.agent_version, &init.agent_session_id).await {
+            Ok(()) => {}
+            Err(Error::StoreUnavailable(_)) => self.up_at = Some(Instant::now() + AGAIN),
+            Err(error) => self.refused(&error, pid),
         }
     }
 }

@@ -108,7 +108,7 @@ impl AsyncWrite for Connection {
 /// Accepts until `stop`. At `max` connections further ones wait in the kernel's backlog. TLS handshakes happen off the
 /// accept loop, so that a slow one delays nobody; their tasks end with the loop.
 pub(super) fn accept(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     tls: Option<Tls>,
     max: usize,
     stop: CancellationToken,

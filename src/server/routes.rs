@@ -10,6 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
@@ -40,12 +41,20 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The server is stopping.
     pub stop: CancellationToken,
+    /// Whether calls and webhooks are taken, or only health and metrics told.
+    pub takes_calls: bool,
+    /// Whether this server may work on runs now; none: it is not meant to.
+    pub standing: Option<watch::Receiver<bool>>,
 }
+
+/// How long the database may take to answer before this server counts as not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 struct Health {
     store: Arc<Store>,
     stop: CancellationToken,
+    standing: Option<watch::Receiver<bool>>,
 }
 
 /// Everything on one router.
@@ -53,12 +62,14 @@ struct Health {
 /// # Errors
 /// The descriptor set or an origin cannot be read.
 pub fn router(parts: Parts) -> Result<Router> {
-    let Parts { config, services, gateway, access, store, stop } = parts;
+    let Parts { config, services, gateway, access, store, stop, takes_calls, standing } = parts;
     // Origin and key are checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so
     // that a preflight needs neither key nor framing.
     let mut routes = RoutesBuilder::default();
-    services.add_to(&mut routes);
-    routes.add_service(gateway.rpc());
+    if takes_calls {
+        services.add_to(&mut routes);
+        routes.add_service(gateway.rpc());
+    }
     add_standard(&mut routes)?;
     let rpcs = routes
         .routes()
@@ -70,9 +81,11 @@ pub fn router(parts: Parts) -> Result<Router> {
         .layer(cors(&config.cors_origins)?);
     let metrics =
         Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
-    let health = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop });
+    let health =
+        Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop, standing });
+    let hooks = if takes_calls { gateway.routes() } else { Router::new() };
     let rest = any(rest).layer(CompressionLayer::new());
-    Ok(rpcs.reset_fallback().merge(gateway.routes()).merge(metrics).merge(health).fallback_service(rest))
+    Ok(rpcs.reset_fallback().merge(hooks).merge(metrics).merge(health).fallback_service(rest))
 }
 
 /// Health, and both versions of reflection.
@@ -129,9 +142,13 @@ async fn ready(State(health): State<Health>) -> Response {
     if health.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match health.store.ping().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    if health.standing.is_some_and(|standing| !*standing.borrow()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not a worker: the lease could not be prolonged\n").into_response();
+    }
+    match tokio::time::timeout(READY_WITHIN, health.store.ping()).await {
+        Ok(Ok(())) => "ready\n".into_response(),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(_elapsed) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
     }
 }
 

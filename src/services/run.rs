@@ -15,6 +15,10 @@ const MAX_REASON: usize = 1024;
 
 #[tonic::async_trait]
 impl RunService for Services {
+    type WatchRunStream = Streamed<v1::WatchRunResponse>;
+    type WatchRunsStream = Streamed<v1::WatchRunsResponse>;
+    type ExportRunStream = Streamed<v1::ExportRunResponse>;
+
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
         let request = request.into_inner();
         let (page, tokens) = PageTokens::read(&request)?;

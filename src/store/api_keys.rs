@@ -1,6 +1,6 @@
 //! Keys of callers. Only their hashes are here.
 
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait as _, PaginatorTrait, QueryFilter};
 
 use super::Store;
@@ -53,7 +53,7 @@ pub(crate) async fn count(store: &Store) -> Result<u64> {
     Ok(Entity::find().filter(Column::ExpireTime.is_null()).count(store.read()).await?)
 }
 
-/// Stores an admin key.
+/// Stores an admin key, unless another server has just stored the same one.
 pub(crate) async fn insert(store: &Store, key: NewKey<'_>) -> Result<()> {
     let row = ActiveModel {
         id: Set(key.id.0),
@@ -66,7 +66,8 @@ pub(crate) async fn insert(store: &Store, key: NewKey<'_>) -> Result<()> {
         expire_time: Set(key.expire_time.map(|time| time.0)),
         made_by: Set(key.made_by.map(|id| id.0)),
     };
-    Entity::insert(row).exec_without_returning(store.write()).await?;
+    let keep = OnConflict::column(Column::Hash).do_nothing().to_owned();
+    Entity::insert(row).on_conflict(keep).exec_without_returning(store.write()).await?;
     Ok(())
 }
 

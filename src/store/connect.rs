@@ -17,20 +17,23 @@ use crate::domain::{Error, Result};
 /// Older versions can lose a write-ahead log when checkpoints race.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
+const OLDEST_POSTGRES: u32 = 14;
+const IDLE_IN_TRANSACTION: &str = "10s";
+/// One listens, one writes webhooks, one claims and finishes, one reads.
+const LEAST_CONNECTIONS: u32 = 4;
 /// Prepared statements of a connection.
 const STATEMENTS: usize = 256;
-const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a caller waits for a connection, and a statement for another process's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens what the URL names.
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Result<Store> {
     let url = config.url.as_str();
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        return sqlite(&data_dir.join(path.trim_start_matches("//"))).await;
+    if let Some(path) = config.file(data_dir) {
+        return sqlite(&path).await;
     }
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return postgres(url).await;
+        return postgres(config).await;
     }
     Err(Error::field("database.url", "is neither `sqlite:FILE` nor `postgres://…`"))
 }
@@ -75,7 +78,8 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .connect_with(options.read_only(true))
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
-    Ok(Store { writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer), reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+    let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
+    Ok(Store { lifeline: writer.clone(), writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
 }
 
 fn check_version(version: &str) -> Result<()> {
@@ -89,32 +93,54 @@ fn check_version(version: &str) -> Result<()> {
     Ok(())
 }
 
-async fn postgres(url: &str) -> Result<Store> {
-    let options = PgConnectOptions::from_str(url)
+async fn postgres(config: &Config) -> Result<Store> {
+    let options = PgConnectOptions::from_str(&config.url)
         .map_err(|error| Error::field("database.url", format!("is not a PostgreSQL URL: {error}")))?
         .application_name("reprise")
-        .options([("idle_in_transaction_session_timeout", "60s")])
+        // A server that froze in a transaction must not hold its locks for longer than its lease.
+        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
         .disable_statement_logging();
+    if config.max_connections < LEAST_CONNECTIONS {
+        let problem = format!("is {}; at least {LEAST_CONNECTIONS} are needed", config.max_connections);
+        return Err(Error::field("database.max_connections", problem));
+    }
     let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
+        .max_connections(config.max_connections)
         .acquire_timeout(PATIENCE)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await
         .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
-    for name in ["fsync", "synchronous_commit"] {
+    for name in ["server_version_num", "fsync", "full_page_writes", "synchronous_commit", "transaction_read_only"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(name)
             .fetch_one(&pool)
             .await
             .map_err(|error| unavailable("the settings of PostgreSQL cannot be read", &error))?;
-        if value == "off" {
-            return Err(Error::StoreUnavailable(format!(
-                "PostgreSQL runs with `{name} = off`, so an answered webhook could be lost; turn it on"
-            )));
+        if let Some(refusal) = refusal(name, &value) {
+            return Err(Error::StoreUnavailable(refusal));
         }
     }
+    // Signs of life never wait for a connection behind work.
+    let lifeline = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
     let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Store { writer: pool.clone(), reader: pool })
+    Ok(Store { writer: pool.clone(), reader: pool, lifeline: SqlxPostgresConnector::from_sqlx_postgres_pool(lifeline) })
+}
+
+/// Why a server with this setting cannot keep what was promised to a sender; none: it can.
+fn refusal(name: &str, value: &str) -> Option<String> {
+    match (name, value) {
+        ("server_version_num", number) if number.parse::<u32>().is_ok_and(|number| number < OLDEST_POSTGRES * 10_000) => {
+            let major = number.parse::<u32>().unwrap_or_default() / 10_000;
+            Some(format!("PostgreSQL {major} is too old; {OLDEST_POSTGRES} is the oldest that is supported"))
+        }
+        ("fsync" | "full_page_writes" | "synchronous_commit", "off") => {
+            Some(format!("PostgreSQL runs with `{name} = off`, so an answered webhook could be lost; turn it on"))
+        }
+        ("transaction_read_only", "on") => {
+            Some("PostgreSQL takes no writes (a standby, or `default_transaction_read_only`); connect to the primary".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn unavailable(what: &str, error: &sqlx::Error) -> Error {
@@ -125,7 +151,7 @@ fn unavailable(what: &str, error: &sqlx::Error) -> Error {
 #[cfg(test)]
 pub(crate) async fn scratch() -> (std::sync::Arc<Store>, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&Config { url: "sqlite:test.db".to_owned() }, dir.path()).await.expect("opened");
+    let store = Store::open(&Config::new("sqlite:test.db"), dir.path()).await.expect("opened");
     store.migrate_up().await.expect("migrated");
     (std::sync::Arc::new(store), dir)
 }
@@ -145,7 +171,7 @@ pub(crate) async fn scratches() -> Vec<(std::sync::Arc<Store>, Option<tempfile::
 #[cfg(test)]
 async fn scratch_postgres(url: &str) -> std::sync::Arc<Store> {
     use sea_orm::ConnectionTrait as _;
-    let open = async |url: String| Store::open(&Config { url }, std::path::Path::new(".")).await.expect("PostgreSQL answers");
+    let open = async |url: String| Store::open(&Config::new(url), std::path::Path::new(".")).await.expect("PostgreSQL answers");
     let schema = format!("t{}", uuid::Uuid::now_v7().simple());
     writer(&open(url.to_owned()).await).execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.expect("made");
     let separator = if url.contains('?') { '&' } else { '?' };
@@ -170,6 +196,22 @@ mod tests {
         for (version, good) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.50.9", false), ("", false)] {
             assert_eq!(check_version(version).is_ok(), good, "{version}");
         }
+    }
+
+    #[test]
+    fn a_server_that_could_lose_an_answered_webhook_is_refused() {
+        for (name, bad, good) in [
+            ("server_version_num", "130014", "140000"),
+            ("server_version_num", "90624", "170002"),
+            ("fsync", "off", "on"),
+            ("full_page_writes", "off", "on"),
+            ("synchronous_commit", "off", "local"),
+            ("transaction_read_only", "on", "off"),
+        ] {
+            assert!(refusal(name, bad).is_some(), "{name} {bad}");
+            assert_eq!(refusal(name, good), None);
+        }
+        assert!(refusal("server_version_num", "130014").expect("refused").contains("PostgreSQL 13 is too old; 14 is the oldest"));
     }
 
     #[tokio::test]
@@ -200,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_kind_of_url_is_refused() {
-        let error = Store::open(&Config { url: "mysql://x".to_owned() }, Path::new(".")).await.expect_err("refused");
+        let error = Store::open(&Config::new("mysql://x"), Path::new(".")).await.expect_err("refused");
         assert_eq!(error.reason(), "FIELD_INVALID");
     }
 }

@@ -1,9 +1,11 @@
 //! What must hold at any time, asked of the rows.
 
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{AccessMode, ConnectionTrait, DbErr, IsolationLevel, QueryResult, Statement, TransactionTrait};
+use uuid::Uuid;
 
 use super::Store;
-use crate::domain::Result;
+use super::sql::now;
+use crate::domain::{Result, WorkerId};
 
 /// Each law, and the query that counts its breaches.
 const INVARIANTS: &[(&str, &str)] = &[
@@ -51,24 +53,68 @@ const INVARIANTS: &[(&str, &str)] = &[
          (SELECT 1 FROM runs r WHERE r.session_id = s.id AND r.seq = s.head AND r.status = 'queued'))",
     ),
     (
+        "a running session has a worker that is not known to be over",
+        "SELECT count(*) FROM sessions s WHERE s.state = 'running' \
+         AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = s.worker_id AND w.state <> 'dead')",
+    ),
+    (
+        "a journal's attempts follow each other, up to the present one",
+        "SELECT count(*) FROM (SELECT c.attempt, r.attempt AS present, lag(c.attempt) OVER (PARTITION BY c.run_id ORDER BY c.first_sequence) AS before \
+         FROM journal_chunks c JOIN runs r ON r.id = c.run_id) AS b WHERE b.attempt < b.before OR b.attempt > b.present",
+    ),
+    (
+        "an ended run ended, and any other did not",
+        "SELECT count(*) FROM runs r WHERE (r.end_time IS NOT NULL) <> (r.status IN ('succeeded', 'failed', 'cancelled'))",
+    ),
+    (
         "a session counts the runs that wait in it",
         "SELECT count(*) FROM sessions s WHERE s.queued_count <> (SELECT count(*) FROM runs r WHERE r.session_id = s.id AND r.status = 'queued')",
     ),
 ];
 
 impl Store {
-    /// Every broken invariant in words; empty when all hold. Asked of a running server it may see a moment in between.
+    /// Every broken invariant in words; empty when all hold. Asked of one snapshot, so that a database at work is never seen
+    /// in between.
     pub async fn doctor(&self) -> Result<Vec<String>> {
         let nil = if self.is_postgres() { "'00000000-0000-0000-0000-000000000000'::uuid" } else { "zeroblob(16)" };
+        let snapshot = if self.is_postgres() {
+            self.read().begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?
+        } else {
+            self.read().begin().await?
+        };
         let mut broken = Vec::new();
         for (law, query) in INVARIANTS {
             let text = format!("WITH nil (id) AS (SELECT {nil}) {query}");
-            let row = self.read().query_one_raw(Statement::from_string(self.backend(), text)).await?;
+            let row = snapshot.query_one_raw(Statement::from_string(self.backend(), text)).await?;
             let breaches: i64 = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or(0);
             if breaches > 0 {
                 broken.push(format!("{law}: {breaches} rows say otherwise"));
             }
         }
+        snapshot.rollback().await?;
         Ok(broken)
+    }
+
+    /// The workers that are not known to be over, in words.
+    pub async fn workers(&self) -> Result<Vec<String>> {
+        let text = format!(
+            "SELECT w.id, w.state, w.host, w.pid, (w.lease_until - {}) / 1000000, \
+             (SELECT count(*) FROM sessions s WHERE s.worker_id = w.id AND s.state = 'running') FROM workers w \
+             WHERE w.state <> 'dead' ORDER BY w.start_time",
+            now(self.backend())
+        );
+        let rows = self.read().query_all_raw(Statement::from_string(self.backend(), text)).await?;
+        let worker = |row: &QueryResult| -> Result<String, DbErr> {
+            let (id, state): (Uuid, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let (host, pid): (String, i32) = (row.try_get_by_index(2)?, row.try_get_by_index(3)?);
+            let (left, runs): (i64, i64) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+            let lease = match left {
+                _ if !self.is_postgres() => "has this database for itself".to_owned(),
+                0.. => format!("lease for {left} s"),
+                _ => format!("lease over for {} s", -left),
+            };
+            Ok(format!("worker {} on {host} (process {pid}): {state}, {lease}, {runs} live runs", WorkerId(id)))
+        };
+        Ok(rows.iter().map(worker).collect::<Result<_, _>>()?)
     }
 }

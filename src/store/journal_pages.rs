@@ -46,6 +46,13 @@ impl Store {
         }
     }
 
+    /// Whether these entries stand in the journal as one chunk at their sequences.
+    pub(crate) async fn chunk_stands(&self, run: RunId, entries: &[JournalEntry]) -> Result<bool> {
+        let Some(first) = entries.first() else { return Ok(true) };
+        let there = journal_chunk::Entity::find_by_id((run.0, first.sequence)).one(self.read()).await?;
+        Ok(there.is_some_and(|row| row.body == chunk::encode(entries)))
+    }
+
     /// Entries from `next` on, or from the first one after it that is kept; empty: there are none.
     pub(crate) async fn journal_page(&self, run: RunId, next: Sequence) -> Result<Vec<JournalEntry>> {
         use journal_chunk::Column;

@@ -1,6 +1,7 @@
 //! The database: entities and queries. Domain values in, domain values out.
 
 pub(crate) mod api_keys;
+mod bell;
 pub(crate) mod changes;
 pub(crate) mod chunk;
 mod connect;
@@ -8,6 +9,7 @@ mod deliveries;
 mod doctor;
 pub(crate) mod entity;
 pub(crate) mod journal_chunks;
+pub(crate) mod journal_news;
 mod journal_pages;
 mod page;
 pub(crate) mod payload;
@@ -26,7 +28,7 @@ pub(crate) mod together;
 pub(crate) mod triggers;
 mod usage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -41,12 +43,41 @@ pub(crate) use connect::{scratch, scratches, writer};
 pub(crate) use page::first_id_at;
 pub(crate) use requests::{REMEMBERED, Remembered};
 
+const MIGRATION_TRIES: u32 = 10;
+const MIGRATION_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `sqlite:PATH` (relative to the data directory), or `postgres://…`.
     pub url: String,
+    /// Connections to PostgreSQL at once; SQLite has one for writing and a few for reading.
+    #[serde(default = "Config::default_connections")]
+    pub max_connections: u32,
+}
+
+impl Config {
+    /// This database, with the usual number of connections.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: Self::default_connections() }
+    }
+
+    const fn default_connections() -> u32 {
+        16
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn file(&self, data_dir: &Path) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite:").map(|path| data_dir.join(path.trim_start_matches("//")))
+    }
+
+    /// Whether it is an SQLite database, which one process opens at a time.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
 }
 
 /// The database: one writer (SQLite) beside a pool of readers.
@@ -54,6 +85,7 @@ pub struct Config {
 pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    lifeline: DatabaseConnection,
 }
 
 impl Store {
@@ -62,8 +94,19 @@ impl Store {
         connect::open(config, data_dir).await
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. Of several servers that start on a new database at once one does it; the others
+    /// find it done when they look again.
     pub async fn migrate_up(&self) -> Result<()> {
+        for _ in 0..MIGRATION_TRIES {
+            match Migrator::up(&self.writer, None).await {
+                Ok(()) => return Ok(()),
+                Err(error) if self.is_postgres() => {
+                    tracing::debug!(%error, "the schema could not be brought up to date, looking again");
+                    tokio::time::sleep(MIGRATION_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(Migrator::up(&self.writer, None).await?)
     }
 
@@ -115,6 +158,11 @@ impl Store {
         &self.writer
     }
 
+    /// For signs of life alone.
+    pub(crate) fn lifeline(&self) -> &DatabaseConnection {
+        &self.lifeline
+    }
+
     /// A write transaction (`BEGIN IMMEDIATE` on SQLite). Never begin another while holding one.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let options =
@@ -138,11 +186,30 @@ pub(crate) fn transient(error: &DbErr) -> bool {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match error.sql_err() {
-            Some(violated) => Self::internal(violated),
-            None => Self::StoreUnavailable(error.to_string()),
-        }
+        if away(&error) { Self::StoreUnavailable(error.to_string()) } else { Self::internal(error) }
     }
+}
+
+/// Whether the database cannot now, and may well later: it is worth trying again. Anything else is a fault of ours.
+fn away(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_));
+    };
+    let Some(code) = cause.as_database_error().and_then(|error| error.code()) else {
+        return matches!(**cause, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+            || matches!(**cause, sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_));
+    };
+    // SQLite, the low byte: locked by another process, out of memory, read-only, an IO error, full, cannot be opened.
+    if let Ok(number) = code.parse::<u32>()
+        && code.len() < 5
+    {
+        return [5, 6, 7, 8, 10, 13, 14].contains(&(number & 0xff));
+    }
+    // PostgreSQL: no connection, conflicts, read-only (a standby), no resources (a full disk), somebody ended it, the system.
+    ["08", "40", "25006", "53", "55P03", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 #[cfg(test)]

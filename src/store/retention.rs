@@ -122,6 +122,9 @@ impl Store {
         let values = vec![first_id_at(before).into(), before.0.into()];
         let found = Id::find_by_statement(statement(self.backend(), text, values)).all(self.read()).await?;
         let ids: Vec<Uuid> = found.into_iter().map(|row| row.id).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
         let marks = placeholders(1, ids.len());
         let once = format!("SELECT session_id AS id FROM runs WHERE id IN {marks}");
         let sessions = Id::find_by_statement(statement(self.backend(), once, values_of(&ids))).all(self.read()).await?;

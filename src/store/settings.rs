@@ -1,13 +1,18 @@
 //! The one row of settings, and the limit of all runs together, which belongs to it.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use uuid::Uuid;
 
-use super::entity::{limit, setting};
+use super::entity::{limit, setting, trigger_secret};
 use super::rows::{SETTINGS_ROW, settings_of};
 use super::{Store, payload};
-use crate::domain::{Error, Result, Settings};
+use crate::domain::{Error, Result, Settings, UnixMicros};
+
+/// Where the fingerprint of the master key is.
+const MASTER_KEY_ROW: &str = "master_key";
 
 impl Store {
     /// The settings; none in a new database.
@@ -54,6 +59,55 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Whether secrets are sealed with the master key of this fingerprint, as those of the first server were. Where nothing
+    /// is sealed yet, it is from now on.
+    pub(crate) async fn agree_on_master_key(&self, fingerprint: &str) -> Result<bool> {
+        use setting::Column::{Name, Value};
+        let tx = self.begin().await?;
+        let row = setting::ActiveModel {
+            name: Set(MASTER_KEY_ROW.to_owned()),
+            value: Set(fingerprint.to_owned()),
+            version: Set(1),
+            update_time: Set(UnixMicros::now().0),
+            updated_by: Set(String::new()),
+            last_cleanup_date: Set(None),
+        };
+        let keep = OnConflict::column(Name).do_nothing().to_owned();
+        setting::Entity::insert(row).on_conflict(keep).exec_without_returning(&tx).await?;
+        let agreed = setting::Entity::find_by_id(MASTER_KEY_ROW).lock_exclusive().one(&tx).await?;
+        let mut agrees = agreed.is_some_and(|row| row.value == fingerprint);
+        if !agrees && trigger_secret::Entity::find().one(&tx).await?.is_none() {
+            let change = setting::ActiveModel { value: Set(fingerprint.to_owned()), ..Default::default() };
+            setting::Entity::update_many().set(change).filter(Name.eq(MASTER_KEY_ROW)).filter(Value.ne(fingerprint)).exec(&tx).await?;
+            agrees = true;
+        }
+        tx.commit().await?;
+        Ok(agrees)
+    }
+
+    /// Takes the turn at something that one of several servers does, at most once in `every`; false: another did it.
+    pub(crate) async fn take_turn(&self, what: &str, every: Duration) -> Result<bool> {
+        use setting::Column::{Name, UpdateTime};
+        let now = UnixMicros::now();
+        let row = setting::ActiveModel {
+            name: Set(what.to_owned()),
+            value: Set(String::new()),
+            version: Set(1),
+            update_time: Set(0),
+            updated_by: Set(String::new()),
+            last_cleanup_date: Set(None),
+        };
+        let keep = OnConflict::column(Name).do_nothing().to_owned();
+        setting::Entity::insert(row).on_conflict(keep).exec_without_returning(self.write()).await?;
+        let taken = setting::Entity::update_many()
+            .set(setting::ActiveModel { update_time: Set(now.0), ..Default::default() })
+            .filter(Name.eq(what))
+            .filter(UpdateTime.lte(now.minus(every).0))
+            .exec(self.write())
+            .await?;
+        Ok(taken.rows_affected == 1)
     }
 
     /// The local date of the last daily clean-up.

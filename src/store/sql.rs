@@ -9,6 +9,14 @@ pub(crate) fn statement(backend: DbBackend, text: impl Into<String>, values: Vec
     Statement::from_sql_and_values(backend, text, values)
 }
 
+/// The database's time in microseconds, as an expression: servers may disagree about the time, one database does not.
+pub(crate) const fn now(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+        _ => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+    }
+}
+
 /// `?` as `$1`, `$2`, … Statements hold no `?` in literals.
 fn numbered(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 2);

@@ -11,7 +11,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("proto", &[], &["prost", "tonic"]),
     ("metrics", &[], &["metrics"]),
     ("telemetry", &["metrics"], &["serde", "tracing", "tracing_subscriber"]),
-    ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "zstd"]),
+    ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "tokio", "zstd"]),
     ("layout", &["domain"], &[]),
     (
         "rpc",
@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("settings", &["domain", "store"], &["tokio"]),
     ("prompt", &["domain"], &["minijinja", "serde_json", "sha2"]),
     ("agent", &["domain"], &["serde", "serde_json", "sha2"]),
-    ("secrets", &["domain"], &["chacha20poly1305", "getrandom", "hex", "zeroize"]),
+    ("secrets", &["domain"], &["chacha20poly1305", "getrandom", "hex", "sha2", "zeroize"]),
     (
         "access",
         &["domain", "metrics", "proto", "rpc", "store"],

@@ -19,7 +19,7 @@ pub(crate) fn assert_no_overlap(spawns: &[Spawn]) {
     }
     for (session, spawns) in by_session {
         for pair in spawns.windows(2) {
-            let end = pair[0].end_us.unwrap_or(pair[0].start_us);
+            let end = pair[0].end_us.unwrap_or(pair[0].alive_us);
             assert!(end <= pair[1].start_us, "two live turns of session {session}: {:?} and {:?}", pair[0].mark, pair[1].mark);
         }
     }

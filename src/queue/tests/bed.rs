@@ -1,6 +1,6 @@
 //! What the tests stand on: a queue over a fresh database, with triggers and deliveries at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
@@ -13,8 +13,8 @@ use crate::domain::{
     RetryPolicy, Run, RunId, RunKind, SessionId, SessionMode, Source, Trigger, TriggerId, UnixMicros, WorkerId,
 };
 use crate::queue::{
-    Accepted, Assignment, ConversationStart, ConversationUpdate, DedupeKey, Disposition, Finish, NewDelivery, Queue, RunEnd, RunRequest,
-    RunThread,
+    Accepted, Assignment, ConversationStart, ConversationUpdate, DedupeKey, Disposition, Finish, NewDelivery, Queue, Recovered,
+    Registration, RunEnd, RunRequest, RunThread,
 };
 use crate::store::entity::{limit, run, session};
 use crate::store::payload::spec_from;
@@ -26,7 +26,7 @@ use crate::store::{Store, scratches, writer};
 pub(super) struct Bed {
     pub(super) queue: Queue,
     pub(super) store: Arc<Store>,
-    pub(super) worker: WorkerId,
+    worker: Arc<Mutex<WorkerId>>,
     _dir: Arc<Option<TempDir>>,
 }
 
@@ -42,10 +42,28 @@ impl Bed {
 
     async fn over(store: Arc<Store>, dir: Option<TempDir>) -> Self {
         let (queue, _writer) = Queue::start(store.clone(), CancellationToken::new());
-        let bed = Self { queue, store, worker: WorkerId::new(), _dir: Arc::new(dir) };
-        bed.queue.register_worker(bed.worker).await.expect("registered");
+        let bed = Self { queue, store, worker: Arc::new(Mutex::new(WorkerId::new())), _dir: Arc::new(dir) };
+        bed.queue.register_worker(bed.worker(), &registration()).await.expect("registered");
         bed.cap(None, 1000).await;
         bed
+    }
+
+    pub(super) fn worker(&self) -> WorkerId {
+        *self.worker.lock().expect("not poisoned")
+    }
+
+    /// The same server as another worker.
+    pub(super) async fn renew(&self) {
+        let next = WorkerId::new();
+        self.queue.register_worker(next, &registration()).await.expect("registered");
+        *self.worker.lock().expect("not poisoned") = next;
+    }
+
+    /// The worker dies, and its server starts again as another one, which takes over.
+    pub(super) async fn reboot(&self) -> Recovered {
+        assert_eq!(self.queue.dead_workers(PLACE).await.expect("asked"), [self.worker()]);
+        self.renew().await;
+        self.queue.recover(Duration::from_secs(5)).await.expect("recovered")
     }
 
     /// A trigger with its limit.
@@ -105,7 +123,7 @@ impl Bed {
     }
 
     pub(super) async fn claim(&self, slots: usize) -> Vec<Assignment> {
-        self.queue.claim(self.worker, slots).await.expect("claimed")
+        self.queue.claim(self.worker(), slots).await.expect("claimed")
     }
 
     pub(super) async fn claim_one(&self) -> Assignment {
@@ -158,6 +176,13 @@ impl Bed {
     pub(super) async fn healthy(&self) {
         assert_eq!(self.store.doctor().await.expect("examined"), Vec::<String>::new());
     }
+}
+
+const PLACE: &str = "here";
+
+/// How workers of tests present themselves: all live in one place, so of two the older one is dead.
+pub(super) fn registration() -> Registration {
+    Registration { host: "test".to_owned(), place: PLACE.to_owned(), capacity: 8, lease: Duration::from_secs(600) }
 }
 
 /// A delivery that asks for a run in this thread.

@@ -128,7 +128,7 @@ on_every_database! {
 on_every_database! {
     async fn a_webhook_that_finds_a_free_place_is_claimed_with_its_commit(bed: Bed) {
         let trigger = bed.trigger(100).await;
-        bed.queue.offer(bed.worker, 2);
+        bed.queue.offer(bed.worker(), 2);
         for thread in ["a", "b", "c"] {
             bed.deliver(trigger, thread).await;
         }
@@ -152,7 +152,7 @@ on_every_database! {
 
     async fn what_is_not_claimed_is_offered_on(bed: Bed) {
         let trigger = bed.trigger(100).await;
-        bed.queue.offer(bed.worker, 1);
+        bed.queue.offer(bed.worker(), 1);
         let quiet = asking(delivery(trigger, "a"), |request| request.busy = super::bed::coalesce(60_000, 50));
         bed.accept(quiet).await.expect("accepted");
         let due = bed.deliver(trigger, "b").await;

@@ -8,7 +8,7 @@ use super::bed::{finish, requester};
 use super::on_every_database;
 use crate::domain::{
     CostBasis, EntryKind, FailureReason, JournalEntry, Lineage, NanoUsd, OnInterrupt, PromptKind, RetryPolicy, RunId, RunKind, RunState,
-    RunStatus, SessionMode, SessionOrigin, Usage, WorkerId,
+    RunStatus, SessionMode, SessionOrigin, Usage,
 };
 use crate::queue::{ConversationStart, ConversationUpdate, CustodyFile, Finish, Manifest, RunEnd, SpawnUsage, TranscriptPart};
 use crate::store::entity::journal_chunk;
@@ -67,8 +67,7 @@ on_every_database! {
         let trigger = bed.trigger(10).await;
         bed.deliver(trigger, "a").await;
         let zombie = bed.claim_one().await;
-        let next_boot = WorkerId::new();
-        let recovered = bed.queue.recover(next_boot).await.expect("recovered");
+        let recovered = bed.reboot().await;
         assert_eq!((recovered.requeued, recovered.ended), (vec![zombie.run.id], vec![]));
         let lease = &zombie.lease;
         let fenced = |result: crate::domain::Result<()>| assert!(matches!(result, Err(crate::domain::Error::Fenced)), "{result:?}");
@@ -95,26 +94,18 @@ on_every_database! {
         bed.deliver(trigger, "a").await;
         for left in [1, 1, 0] {
             bed.claim_one().await;
-            assert_eq!(bed.queue.recover(WorkerId::new()).await.expect("recovered").requeued.len(), left);
+            assert_eq!(bed.reboot().await.requeued.len(), left);
         }
         let run = bed.run(asked.run_id.expect("a run")).await;
         assert_eq!(run.failure.map(|failure| failure.reason), Some(FailureReason::Poisoned));
         assert_eq!(bed.claim_one().await.run.seq, 2, "the session goes on");
     }
 
-    async fn a_boot_registers_once_and_sees_those_before(bed: Bed) {
-        let next = WorkerId::new();
-        assert_eq!(bed.queue.register_worker(next).await.expect("registered"), [bed.worker]);
-        assert_eq!(bed.queue.register_worker(next).await.expect("registered again"), [bed.worker]);
-        bed.queue.recover(next).await.expect("recovered");
-        assert_eq!(bed.queue.register_worker(WorkerId::new()).await.expect("registered"), [next], "those before are over");
-    }
-
     async fn the_policy_of_an_interruption_is_kept(bed: Bed) {
         let never = bed.trigger_with(10, RetryPolicy { on_interrupt: OnInterrupt::Never, max_attempts: 3 }).await;
         let asked = bed.deliver(never, "a").await;
         bed.claim_one().await;
-        assert_eq!(bed.queue.recover(WorkerId::new()).await.expect("recovered").ended, [asked.run_id.expect("a run")]);
+        assert_eq!(bed.reboot().await.ended, [asked.run_id.expect("a run")]);
         assert_eq!(bed.run(asked.run_id.expect("a run")).await.failure.expect("failed").reason, FailureReason::WorkerLost);
         let restart = bed.trigger_with(10, RetryPolicy { on_interrupt: OnInterrupt::Restart, max_attempts: 3 }).await;
         bed.deliver(restart, "a").await;
@@ -155,7 +146,7 @@ on_every_database! {
         let dying = bed.deliver(trigger, "b").await;
         let claimed = bed.claim_one().await;
         bed.queue.request_cancel(dying.run_id.expect("a run"), "").await.expect("asked");
-        let recovered = bed.queue.recover(WorkerId::new()).await.expect("recovered");
+        let recovered = bed.reboot().await;
         assert!(recovered.ended.contains(&claimed.run.id), "a cancel that its server could not carry out");
         assert_eq!(bed.run(claimed.run.id).await.status, RunStatus::Cancelled);
     }

@@ -3,9 +3,11 @@
 mod bed;
 mod claiming;
 mod intake;
+mod interleavings;
 mod lifecycle;
 mod plans;
 mod upkeep;
+mod workers;
 
 /// One behaviour, tested on every database there is.
 macro_rules! on_every_database {

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::bed::Bed;
-use crate::queue::claim::CLAIM_SQLITE;
+use crate::queue::claim::{CLAIM_POSTGRES, CLAIM_SQLITE};
 use crate::store::writer;
 
 async fn plan(bed: &Bed, text: &str) -> Vec<String> {
@@ -33,4 +33,64 @@ async fn no_hot_statement_scans_a_table() {
             assert_eq!(scan, None, "{text}\n{steps:#?}");
         }
     }
+}
+
+/// A hundred thousand sessions that wait, and the plans that PostgreSQL makes once for all values: the ones that it keeps.
+#[tokio::test]
+async fn no_hot_statement_scans_a_table_of_a_hundred_thousand_sessions() {
+    let Some(bed) = Bed::all().await.into_iter().find(|bed| bed.store.is_postgres()) else { return };
+    let trigger = bed.trigger(1000).await;
+    bed.deliver(trigger, "seed").await;
+    for fill in [
+        "INSERT INTO sessions SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(), 'thread_key', 'k' || n, \
+         'ready_time', s.ready_time + n))).* FROM sessions s, generate_series(1, 100000) n",
+        "INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', gen_random_uuid(), 'session_id', s.id))).* \
+         FROM runs r, sessions s WHERE s.id <> r.session_id",
+        "ANALYZE",
+    ] {
+        bed.sql(fill).await;
+    }
+    let claim = numbered(CLAIM_POSTGRES);
+    let hot = [
+        ("uuid, uuid, bigint, bigint, bigint, uuid, uuid", claim.as_str()),
+        ("uuid, bigint", "UPDATE limits SET used = used + $2 WHERE trigger_id = $1"),
+        (
+            "uuid, bigint, uuid",
+            "WITH v (session_id, seq, lease) AS (VALUES ($1, $2, $3)) UPDATE runs SET lease_id = v.lease FROM v \
+          WHERE runs.session_id = v.session_id AND runs.seq = v.seq AND runs.status = 'queued' AND NOT runs.cancel_requested",
+        ),
+        ("uuid, bigint", "SELECT id FROM runs WHERE session_id = $1 AND seq > $2 AND status = 'queued' ORDER BY seq LIMIT 1"),
+        ("uuid", "SELECT r.id FROM sessions s JOIN runs r ON r.id = s.live_run_id WHERE s.worker_id = $1 AND s.state = 'running'"),
+        ("uuid, text", "SELECT id FROM sessions WHERE trigger_id = $1 AND thread_key = $2"),
+        ("bigint", "SELECT id FROM workers WHERE state <> 'dead' AND lease_until < $1 ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED"),
+    ];
+    let tx = bed.store.begin().await.expect("begun");
+    tx.execute_unprepared("SET LOCAL plan_cache_mode = force_generic_plan").await.expect("set");
+    for (n, (types, text)) in hot.iter().enumerate() {
+        tx.execute_unprepared(&format!("PREPARE hot{n} ({types}) AS {text}")).await.expect(text);
+        let nothing = vec!["NULL"; types.split(',').count()].join(", ");
+        let asked = Statement::from_string(bed.store.backend(), format!("EXPLAIN EXECUTE hot{n} ({nothing})"));
+        let steps = tx.query_all_raw(asked).await.expect(text);
+        let steps: Vec<String> = steps.iter().map(|row| row.try_get_by_index(0).expect("a step")).collect();
+        for table in ["sessions", "runs"] {
+            assert!(!steps.iter().any(|step| step.contains(&format!("Seq Scan on {table}"))), "{text}\n{}", steps.join("\n"));
+        }
+    }
+    tx.rollback().await.expect("rolled back");
+    // Filling may have taken longer than the lease.
+    bed.renew().await;
+    let began = std::time::Instant::now();
+    let claimed = bed.claim(8).await;
+    assert_eq!(claimed.len(), 8);
+    eprintln!("8 of 100,001 claimed in {:?}", began.elapsed());
+    for one in &claimed {
+        bed.succeed(one).await;
+    }
+    bed.healthy().await;
+}
+
+fn numbered(text: &str) -> String {
+    let mut pieces = text.split('?');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.zip(1..).fold(first, |so_far, (piece, number)| format!("{so_far}${number}{piece}"))
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Profile;
 use crate::domain::{
     Action, BusyPolicy, Caps, DeliveryId, DeliveryOrigin, EntryKind, Event, NoticeCode, Requester, RequesterKind, RetryPolicy, Run, RunId,
-    RunKind, RunLimits, SessionMode, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros, WorkerId, Workspace,
+    RunKind, RunLimits, SessionMode, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros, Workspace,
 };
 use crate::journal::Journal;
 use crate::queue::{Disposition, NewDelivery, Queue, RunRequest, RunThread};
@@ -26,7 +26,6 @@ pub(super) struct Bed {
     pub(super) store: Arc<Store>,
     pub(super) setup: Setup,
     pub(super) trigger: TriggerId,
-    pub(super) worker: WorkerId,
     pub(super) settings: watch::Sender<Arc<Settings>>,
     runner: Option<Runner>,
     dir: TempDir,
@@ -48,8 +47,6 @@ impl Bed {
     pub(super) async fn with(limits: RunLimits, change: impl FnOnce(&mut Setup)) -> Self {
         let (store, dir) = scratch().await;
         let (queue, _writer) = Queue::start(store.clone(), CancellationToken::new());
-        let worker = WorkerId::new();
-        queue.register_worker(worker).await.expect("registered");
         let trigger = store.create_trigger(&trigger(limits), &[]).await.expect("created").id;
         let profile = Profile {
             description: String::new(),
@@ -71,14 +68,14 @@ impl Bed {
         change(&mut setup);
         let journal = Journal::new(store.clone());
         let (settings, _) = watch::channel(Arc::new(Settings::default()));
-        let mut bed = Self { queue, journal, store, setup, trigger, worker, settings, runner: None, dir };
-        bed.start();
+        let mut bed = Self { queue, journal, store, setup, trigger, settings, runner: None, dir };
+        bed.start().await;
         bed
     }
 
-    pub(super) fn start(&mut self) {
+    pub(super) async fn start(&mut self) {
         let (queue, journal, settings) = (self.queue.clone(), self.journal.clone(), self.settings.subscribe());
-        self.runner = Some(Runner::start(self.setup.clone(), queue, journal, settings, self.worker));
+        self.runner = Some(Runner::start(self.setup.clone(), queue, journal, settings).await.expect("started").0);
     }
 
     /// Stops in order, then starts again as another boot.
@@ -86,10 +83,7 @@ impl Bed {
         if let Some(runner) = self.runner.take() {
             runner.drain(patience).await;
         }
-        self.worker = WorkerId::new();
-        self.queue.register_worker(self.worker).await.expect("registered");
-        self.queue.recover(self.worker).await.expect("recovered");
-        self.start();
+        self.start().await;
     }
 
     /// Asks for a run with this prompt.

@@ -117,9 +117,9 @@ async fn what_an_agent_leaves_behind_is_ended_even_if_it_holds_the_output_open()
         let run = bed.done("a", prompt).await;
         worked(&run);
         assert!(run.warnings.contains(&RunWarning::BackgroundWorkStopped), "{prompt}: {:?}", run.warnings);
+        let mark = super::kill::Mark::Worker(run.attempts[0].worker.to_string());
+        assert_eq!(super::kill::sweep(&[mark], None), 0);
     }
-    let mark = super::kill::Mark::Worker(bed.worker.to_string());
-    assert_eq!(super::kill::sweep(&[mark], None), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

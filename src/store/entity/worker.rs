@@ -1,4 +1,4 @@
-//! Boots of server processes.
+//! Boots of server processes, and how long each may be taken for alive.
 
 use sea_orm::entity::prelude::*;
 
@@ -14,6 +14,10 @@ pub(crate) struct Model {
     pub pid: i32,
     #[sea_orm(column_type = "Text")]
     pub version: String,
+    #[sea_orm(column_type = "Text")]
+    pub place: String,
+    pub capacity: i32,
+    pub lease_until: i64,
     pub start_time: i64,
     pub end_time: Option<i64>,
 }

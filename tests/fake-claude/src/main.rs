@@ -45,6 +45,7 @@ fn main() {
     let wanted = args.resume.clone().or_else(|| args.session_id.clone()).unwrap_or_else(|| Uuid::now_v7().to_string());
     let journal = Journal::from_env();
     journal.start(began, &argv, &wanted, &prompt);
+    journal.tick();
     let session = match open(&args, wanted.clone()) {
         Ok(session) => session,
         Err(refusal) => {

@@ -12,11 +12,15 @@ pub(crate) struct Spawn {
     pub(crate) start_us: i64,
     /// None: it was killed.
     pub(crate) end_us: Option<i64>,
+    /// When it was last seen alive, where the double ticks.
+    pub(crate) alive_us: i64,
     pub(crate) session: String,
     /// `REPRISE_RUN`: boot and run.
     pub(crate) mark: String,
     pub(crate) argv: Vec<String>,
     pub(crate) prompt: String,
+    /// Where it ran.
+    pub(crate) cwd: String,
 }
 
 impl Spawn {
@@ -44,15 +48,22 @@ pub(crate) fn spawns(journal: &Path) -> Vec<Spawn> {
                 spawns.push(Spawn {
                     start_us: entry["time_us"].as_i64().unwrap_or_default(),
                     end_us: None,
+                    alive_us: entry["time_us"].as_i64().unwrap_or_default(),
                     session: entry["session"].as_str().unwrap_or_default().to_owned(),
                     mark: entry["run"].as_str().unwrap_or_default().to_owned(),
                     argv: entry["argv"].as_array().into_iter().flatten().filter_map(|a| a.as_str().map(str::to_owned)).collect(),
                     prompt: entry["prompt"].as_str().unwrap_or_default().to_owned(),
+                    cwd: entry["cwd"].as_str().unwrap_or_default().to_owned(),
                 });
             }
             Some("end") => {
                 if let Some(spawn) = open.remove(&pid).and_then(|at| spawns.get_mut(at)) {
                     spawn.end_us = entry["time_us"].as_i64();
+                }
+            }
+            Some("alive") => {
+                if let Some(spawn) = open.get(&pid).and_then(|at| spawns.get_mut(*at)) {
+                    spawn.alive_us = entry["time_us"].as_i64().unwrap_or_default();
                 }
             }
             _ => {}

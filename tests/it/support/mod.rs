@@ -2,6 +2,10 @@
 
 pub(crate) mod claude;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod hook;
+pub(crate) mod load;
 pub(crate) mod model;
+pub(crate) mod postgres;
+pub(crate) mod processes;
 pub(crate) mod server;

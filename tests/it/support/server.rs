@@ -23,12 +23,26 @@ pub(crate) struct Setup {
     pub(crate) agent_env: Vec<(String, String)>,
     /// `sqlite:…` unless another database is wanted.
     pub(crate) database: Option<String>,
+    /// Where the test double writes of its starts and ends; none: beside the server's data.
+    pub(crate) journal: Option<PathBuf>,
+    /// Its data directory; none: one in its temporary directory.
+    pub(crate) data: Option<PathBuf>,
+    /// More arguments of `serve`.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Setup {
     /// With the test double as its agent.
     pub(crate) fn fake() -> Self {
-        Self { claude: fake_claude(), config: String::new(), agent_env: Vec::new(), database: None }
+        Self {
+            claude: fake_claude(),
+            config: String::new(),
+            agent_env: Vec::new(),
+            database: None,
+            journal: None,
+            data: None,
+            arguments: Vec::new(),
+        }
     }
 
     /// With the real agent against this model.
@@ -90,6 +104,7 @@ impl Server {
             .arg(&config)
             .arg("--data-dir")
             .arg(self.data())
+            .args(&self.setup.arguments)
             .env("REPRISE__AUTH__ADMIN_KEY", KEY)
             .env("REPRISE__AGENT__CLAUDE__COMMAND", &self.setup.claude)
             .env("REPRISE__AGENT__CLAUDE__ENV__FAKE_CLAUDE_JOURNAL", self.journal_path())
@@ -124,6 +139,26 @@ impl Server {
         self.child.as_ref().map_or(0, |child| child.id().try_into().expect("a pid"))
     }
 
+    /// Starts it as [`Server::start`] does, but expects it to refuse; gives what it said.
+    pub(crate) fn refused(setup: Setup, data: &Path) -> String {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let config = dir.path().join("reprise.toml");
+        fs::write(&config, &setup.config).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).arg("--data-dir").arg(data).args(&setup.arguments);
+        if let Some(database) = &setup.database {
+            command.env("REPRISE__DATABASE__URL", database);
+        }
+        let output = command.env("REPRISE__AUTH__ADMIN_KEY", KEY).stdin(Stdio::null()).output().expect("runs");
+        assert!(!output.status.success(), "it should not start");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).expect("it is there");
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -142,7 +177,7 @@ impl Server {
 
     /// Its data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.setup.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
     }
 
     /// Its temporary directory, for a test's own files.
@@ -152,7 +187,7 @@ impl Server {
 
     /// What the test double wrote about its starts and ends.
     pub(crate) fn journal_path(&self) -> PathBuf {
-        self.dir.path().join("fake-claude.jsonl")
+        self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
     }
 
     /// Changes the database behind the server's back, as time or a fault would.
