@@ -68,7 +68,6 @@ export default function RunsPage() {
   const filtered = key !== "all,,,";
   return (
     <Page title="Runs" aside={<NewChip rows={list.rows} what="run" />}>
-      <h1 class="sr">Runs</h1>
       <Filters shown={shown} triggerId={triggerId} lineage={lineage} reason={reason} />
       <ErrorNotice error={list.error.value ?? older.error} />
       <div class="sec runs">

@@ -31,8 +31,8 @@ export default function SessionPage({ params }: PageProps) {
 function Thread({ id }: { id: string }) {
   const list = useRunRows({ sessionId: id, pageSize: 500 });
   const runs = list.rows.rows.value;
-  // Whatever changes a session is a change of one of its runs.
-  const pulse = list.rows.ready.value ? runs.map((run) => `${run.id}${run.state}`).join() + list.rows.heldCount.value : "";
+  // Whatever changes a session is a change of one of its runs, also of those that are not shown yet.
+  const pulse = list.rows.ready.value ? list.rows.known.value.map((run) => `${run.id}${run.state}`).join() : "";
   const followed = useRef(false);
   const session = useQuery(["session", id], async (signal) => {
     const answer = await reprise.sessions.getSession({ sessionId: id }, { signal });

@@ -1,5 +1,6 @@
 import { useMemo, useState } from "preact/hooks";
 import { Marked } from "../../components/marked.tsx";
+import { Pre } from "../../components/pre.tsx";
 import { formatCount } from "../../lib/format.ts";
 import { readProse } from "../../lib/prose.ts";
 
@@ -19,7 +20,7 @@ export function Prose({ text, live = false }: { text: string; live?: boolean }) 
         if (piece.kind === "block") {
           return (
             <div key={at} class="block">
-              <pre>{words}</pre>
+              <Pre>{words}</Pre>
             </div>
           );
         }
