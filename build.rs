@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_source_info(true).include_imports(true).open_files(&files)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("reprise.v1.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().generate_default_stubs(true).bytes(".reprise.v1").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().bytes(".reprise.v1").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

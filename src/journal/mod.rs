@@ -4,6 +4,7 @@
 mod channel;
 mod elsewhere;
 mod follower;
+mod pages;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::metrics;
 use crate::queue::Lease;
 use crate::store::Store;
 pub(crate) use crate::store::chunk;
+
+pub use pages::{EntryPage, PageOf};
 
 use channel::Hub;
 use elsewhere::Shown;

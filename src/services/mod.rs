@@ -6,6 +6,7 @@ mod directories;
 mod explain;
 mod facts;
 mod fire;
+mod journal;
 mod lists;
 mod once;
 mod replay;

@@ -15,6 +15,10 @@ const MAX_REASON: usize = 1024;
 
 #[tonic::async_trait]
 impl RunService for Services {
+    type WatchRunStream = Streamed<v1::WatchRunResponse>;
+    type WatchRunsStream = Streamed<v1::WatchRunsResponse>;
+    type ExportRunStream = Streamed<v1::ExportRunResponse>;
+
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
         let request = request.into_inner();
         let (page, tokens) = PageTokens::read(&request)?;
@@ -36,6 +40,14 @@ impl RunService for Services {
 
     async fn watch_runs(&self, request: Request<v1::WatchRunsRequest>) -> Answer<Streamed<v1::WatchRunsResponse>> {
         answer(self.watch_list_of_runs(&request.into_inner()).await?)
+    }
+
+    async fn list_journal_entries(&self, request: Request<v1::ListJournalEntriesRequest>) -> Answer<v1::ListJournalEntriesResponse> {
+        answer(self.entries(&request.into_inner()).await?)
+    }
+
+    async fn export_run(&self, request: Request<v1::ExportRunRequest>) -> Answer<Streamed<v1::ExportRunResponse>> {
+        answer(self.export_lines(&request.into_inner()).await?)
     }
 
     async fn query_usage(&self, request: Request<v1::QueryUsageRequest>) -> Answer<v1::QueryUsageResponse> {

@@ -23,6 +23,8 @@ const NAMED: usize = 20;
 
 #[tonic::async_trait]
 impl SessionService for Services {
+    type ExportSessionStream = Streamed<v1::ExportSessionResponse>;
+
     async fn list_sessions(&self, request: Request<v1::ListSessionsRequest>) -> Answer<v1::ListSessionsResponse> {
         let request = request.into_inner();
         let (page, tokens) = PageTokens::read(&request)?;

@@ -12,6 +12,8 @@ use crate::rpc::{Fields, PageTokens};
 
 #[tonic::async_trait]
 impl TriggerService for Services {
+    type WatchDeliveriesStream = Streamed<v1::WatchDeliveriesResponse>;
+
     async fn create_trigger(&self, request: Request<v1::CreateTriggerRequest>) -> Answer<v1::CreateTriggerResponse> {
         let principal = caller(&request)?;
         let request = request.into_inner();

@@ -85,4 +85,26 @@ impl Store {
         }
         Ok(page)
     }
+
+    /// Entries before `before`, newest first; empty: there are none.
+    pub(crate) async fn journal_page_before(&self, run: RunId, before: Sequence) -> Result<Vec<JournalEntry>> {
+        use journal_chunk::Column;
+        let chunks = journal_chunk::Entity::find()
+            .filter(Column::RunId.eq(run.0))
+            .filter(Column::FirstSequence.lt(before))
+            .order_by_desc(Column::FirstSequence)
+            .limit(PAGE_CHUNKS)
+            .all(self.read())
+            .await?;
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for chunk in chunks {
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            bytes += chunk.raw_bytes;
+            page.extend(chunk::decode(&chunk.body)?.into_iter().rev().filter(|entry| entry.sequence < before));
+        }
+        Ok(page)
+    }
 }

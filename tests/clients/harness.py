@@ -14,7 +14,6 @@ TEST_CONTROL                 host:port of the control: one connection, one word,
                                stall    the connections that are open now stay open and carry nothing any more; says how many
                                count    says how many there have been
                                restart  stops the plain server as an operator does, and starts it again; says `ok`
-TEST_HOME                    a directory of its own
 """
 
 import argparse
@@ -227,7 +226,6 @@ def main():
             "TEST_CA_FILE": str(authority),
             "TEST_PROXY_ADDR": proxy.address,
             "TEST_CONTROL": control(proxy),
-            "TEST_HOME": str(home),
         }
         code = subprocess.run(arguments.command, env=os.environ | told, check=False).returncode
         if code != 0:

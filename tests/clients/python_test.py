@@ -65,6 +65,16 @@ class Unary(Base):
         self.assertEqual(listed, made[::-1])
         self.assertEqual(len(list(self.api.list_deliveries(trigger_id=slug, page_size=2))), 5)
 
+    def test_everything_can_be_tried_first(self) -> None:
+        slug, _ = self.trigger()
+        tried = self.api.fire(slug, {"text": "hello"}, thread_key="t", validate_only=True)
+        self.assertEqual((tried.HasField("run"), tried.explanation.thread_key), (False, "t"))
+        self.assertIn("Do ", tried.explanation.prompt)
+        self.assertEqual(list(self.api.list_runs(trigger_id=slug)), [])
+        draft = self.api.create_trigger(f"{slug}-draft", "manual", "x", validate_only=True)
+        self.assertEqual(draft.trigger.slug, f"{slug}-draft")
+        self.assertRaises(errors.NotFound, self.api.get_trigger, f"{slug}-draft")
+
     def test_numbers_of_a_payload_keep_their_digits(self) -> None:
         slug, _ = self.trigger()
         fired = self.api.fire(slug, {"z": 9007199254740993, "a": "ü"}, prompt="[[say: x]]")

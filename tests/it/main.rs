@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
 
 mod architecture;
+mod cli;
 mod contract;
 mod crash;
 mod dashboard;
@@ -14,6 +15,7 @@ mod explain;
 mod failures;
 mod forks;
 mod hooks;
+mod journal;
 mod lists;
 mod migrations;
 mod once;

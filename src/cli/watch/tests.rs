@@ -48,6 +48,10 @@ fn snapshot(sequence: i32, state: RunState) -> WatchRunResponse {
 
 #[async_trait]
 impl RunService for Breaking {
+    type WatchRunStream = BoxStream<WatchRunResponse>;
+    type WatchRunsStream = BoxStream<v1::WatchRunsResponse>;
+    type ExportRunStream = BoxStream<v1::ExportRunResponse>;
+
     async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<BoxStream<WatchRunResponse>>, Status> {
         let mut asked = self.asked.lock().expect("not poisoned");
         asked.push(request.into_inner().position);
@@ -69,6 +73,25 @@ impl RunService for Breaking {
     }
 
     async fn get_run(&self, _: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn watch_runs(&self, _: Request<v1::WatchRunsRequest>) -> Result<Response<Self::WatchRunsStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_journal_entries(
+        &self,
+        _: Request<v1::ListJournalEntriesRequest>,
+    ) -> Result<Response<v1::ListJournalEntriesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn export_run(&self, _: Request<v1::ExportRunRequest>) -> Result<Response<Self::ExportRunStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn query_usage(&self, _: Request<v1::QueryUsageRequest>) -> Result<Response<v1::QueryUsageResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -1,11 +1,13 @@
 //! Journal entries and deltas.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::run::{failure, usage};
-use super::{WireEnum, duration, millis, timestamp};
-use crate::domain::{EntryKind, JournalEntry};
+use super::{WireEnum, duration, millis, none_if_empty, timestamp};
+use crate::domain::{ENTRY_KINDS, EntryFilter, EntryKind, JournalEntry, Result, Sequence};
 use crate::proto::v1::{self, journal_entry::Kind};
+use crate::rpc::Fields;
 
 /// An entry as a reader gets it.
 #[must_use]
@@ -122,6 +124,34 @@ fn mcp_server(server: &str) -> v1::McpServer {
 
 fn span(ms: i64) -> prost_types::Duration {
     duration(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+}
+
+/// The longest text that is searched for, in bytes.
+const MAX_QUERY: usize = 1024;
+
+/// Which entries a request lists, and between which sequences.
+pub fn entry_filter(request: &v1::ListJournalEntriesRequest) -> Result<(EntryFilter, Range<Sequence>)> {
+    use v1::list_journal_entries_request::Position::{AfterSequence, BeforeSequence};
+    let mut fields = Fields::new();
+    let mut kinds = Vec::new();
+    for (i, name) in request.kinds.iter().enumerate() {
+        match ENTRY_KINDS.iter().find(|kind| *kind == name) {
+            Some(kind) => kinds.push(*kind),
+            None => fields.wrong(format!("kinds[{i}]"), format!("is `{name}`; known are {}", ENTRY_KINDS.join(", "))),
+        }
+    }
+    let mut sequence = |field: &str, sequence: i32| {
+        fields.check(sequence >= 0, field, || format!("is {sequence}; it must not be negative"));
+        sequence
+    };
+    let between = match request.position {
+        None => 0..Sequence::MAX,
+        Some(AfterSequence(after)) => sequence("after_sequence", after)..Sequence::MAX,
+        Some(BeforeSequence(before)) => 0..sequence("before_sequence", before),
+    };
+    let tool_name = none_if_empty(&fields.text("tool_name", request.tool_name.clone(), MAX_QUERY));
+    let query = none_if_empty(&fields.text("query", request.query.clone(), MAX_QUERY));
+    fields.finish((EntryFilter { kinds, tool_name, query }, between))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod webhook;
 use std::time::Duration;
 
 pub use explanation::{Foresight, explanation, step};
-pub use journal::{delta, entry};
+pub use journal::{delta, entry, entry_filter};
 pub use run::{run, run_filter, run_listed, watched_runs};
 pub use session::{SessionRef, session, session_filter, session_ref, storage};
 pub use settings::{SETTINGS_FIXED, parse_settings, setting_rule_messages, settings};

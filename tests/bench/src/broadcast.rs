@@ -77,6 +77,8 @@ fn line(number: usize) -> v1::WatchRunResponse {
 #[tonic::async_trait]
 impl RunService for Bare {
     type WatchRunStream = BoxStream<v1::WatchRunResponse>;
+    type WatchRunsStream = BoxStream<v1::WatchRunsResponse>;
+    type ExportRunStream = BoxStream<v1::ExportRunResponse>;
 
     async fn watch_run(&self, _: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
         let lines = BroadcastStream::new(self.lines.subscribe()).take(self.count);
@@ -92,11 +94,30 @@ impl RunService for Bare {
         Err(Status::unimplemented("this is only a broadcast"))
     }
 
+    async fn list_journal_entries(
+        &self,
+        _: Request<v1::ListJournalEntriesRequest>,
+    ) -> Result<Response<v1::ListJournalEntriesResponse>, Status> {
+        Err(Status::unimplemented("this is only a broadcast"))
+    }
+
+    async fn query_usage(&self, _: Request<v1::QueryUsageRequest>) -> Result<Response<v1::QueryUsageResponse>, Status> {
+        Err(Status::unimplemented("this is only a broadcast"))
+    }
+
     async fn cancel_run(&self, _: Request<v1::CancelRunRequest>) -> Result<Response<v1::CancelRunResponse>, Status> {
         Err(Status::unimplemented("this is only a broadcast"))
     }
 
     async fn retry_run(&self, _: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
+        Err(Status::unimplemented("this is only a broadcast"))
+    }
+
+    async fn watch_runs(&self, _: Request<v1::WatchRunsRequest>) -> Result<Response<Self::WatchRunsStream>, Status> {
+        Err(Status::unimplemented("this is only a broadcast"))
+    }
+
+    async fn export_run(&self, _: Request<v1::ExportRunRequest>) -> Result<Response<Self::ExportRunStream>, Status> {
         Err(Status::unimplemented("this is only a broadcast"))
     }
 }

@@ -138,15 +138,24 @@ export function Plot({ label, positions, series, format, height = 180 }: PlotPro
         {series
           .filter((one) => one.kind === "line")
           .map((one) => (
-            <path
-              key={one.label}
-              class={`line tone-${one.tone}`}
-              d={linePath(
-                one.values,
-                (index) => x(index) + step / 2,
-                (value) => y(value, one.share ? 1 : top),
+            <g key={one.label} class={`tone-${one.tone}`}>
+              <path
+                class="line"
+                d={linePath(
+                  one.values,
+                  (index) => x(index) + step / 2,
+                  (value) => y(value, one.share ? 1 : top),
+                )}
+              />
+              {one.values.map(
+                (value, index) =>
+                  value !== null &&
+                  (one.values[index - 1] ?? null) === null &&
+                  (one.values[index + 1] ?? null) === null && (
+                    <circle key={positions[index]} class="dot" cx={x(index) + step / 2} cy={y(value, one.share ? 1 : top)} r="2" />
+                  ),
               )}
-            />
+            </g>
           ))}
       </svg>
       <table class="sr">

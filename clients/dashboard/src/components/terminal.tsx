@@ -3,6 +3,7 @@ import { type AnsiSpan, parseAnsi } from "../lib/ansi.ts";
 import { plural } from "../lib/format.ts";
 import { Fold } from "./basics.tsx";
 import { Marked } from "./marked.tsx";
+import { Pre } from "./pre.tsx";
 
 /** Longer output is folded; so many lines stay at its beginning and its end. */
 const MOST_LINES = 200;
@@ -15,23 +16,23 @@ export function Terminal({ text, live = false, onDownload }: { text: string; liv
   const [whole, setWhole] = useState(false);
   if (whole || lines.length <= MOST_LINES) {
     return (
-      <pre>
+      <Pre>
         <Lines lines={lines} />
         {live && <span class="caret" />}
-      </pre>
+      </Pre>
     );
   }
   const folded = lines.length - FIRST_LINES - LAST_LINES;
   return (
     <>
-      <pre>
+      <Pre>
         <Lines lines={lines.slice(0, FIRST_LINES)} />
-      </pre>
+      </Pre>
       <Fold text={`${plural(folded, "line")} folded`} onShow={() => setWhole(true)} {...(onDownload ? { onDownload } : {})} />
-      <pre>
+      <Pre>
         <Lines lines={lines.slice(-LAST_LINES)} />
         {live && <span class="caret" />}
-      </pre>
+      </Pre>
     </>
   );
 }

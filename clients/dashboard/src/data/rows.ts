@@ -13,6 +13,8 @@ export class LiveRows<T> {
 
   /** The rows on the page. */
   readonly rows: ReadonlySignal<readonly T[]> = computed(() => this.#shown.value);
+  /** The rows on the page and those that wait: everything that is known of the list. */
+  readonly known: ReadonlySignal<readonly T[]> = computed(() => [...this.#held.value, ...this.#shown.value]);
   /** How many rows wait. */
   readonly heldCount: ReadonlySignal<number> = computed(() => this.#held.value.length);
   /** Whether the first snapshot is complete. */

@@ -41,6 +41,8 @@ const FIRST = 200;
 const PAGE = 500;
 /** Least time between two changes of what is shown; a little less than two frames. */
 const LEAST_MS = 30;
+/** A page that failed is not asked for again before. */
+const AGAIN_MS = 3000;
 
 /**
  * The journal of one run: a window of its entries without gaps. While it is attached, the stream makes it grow at its
@@ -85,6 +87,7 @@ export class RunLog {
   /** Entries that came while the page was read that may reach the end. */
   #arriving: JournalEntry[] | undefined;
   #begun = false;
+  #pageAgainAt = 0;
   #reading = new AbortController();
 
   constructor(source: RunLogSource, at?: number, kinds: Kinds = []) {
@@ -141,7 +144,7 @@ export class RunLog {
 
   /** Reads a page before the window. */
   older(): Promise<void> {
-    if (this.paging.peek() || !this.ready.peek() || !this.hasOlder.peek()) return Promise.resolve();
+    if (!this.#mayPage() || !this.hasOlder.peek()) return Promise.resolve();
     return this.#read(async (signal) => {
       const page = await this.#source.page({ before: this.first, kinds: this.#kinds, size: PAGE }, signal);
       return () => {
@@ -154,7 +157,7 @@ export class RunLog {
 
   /** Reads a page after the window; when it reaches the end the window is attached again. */
   newer(): Promise<void> {
-    if (this.paging.peek() || !this.ready.peek() || this.attached.peek()) return Promise.resolve();
+    if (!this.#mayPage() || this.attached.peek()) return Promise.resolve();
     return this.#read(async (signal) => {
       this.#arriving = [];
       const page = await this.#source.page({ after: this.last, kinds: this.#kinds, size: PAGE }, signal);
@@ -164,6 +167,11 @@ export class RunLog {
         this.#cutStart();
       };
     });
+  }
+
+  /** Scrolling asks many times a second; a page that failed is asked for again only after a while. */
+  #mayPage(): boolean {
+    return this.ready.peek() && !this.paging.peek() && performance.now() >= this.#pageAgainAt;
   }
 
   /** Replaces the window by the end of the journal, for "jump to live". */
@@ -250,6 +258,7 @@ export class RunLog {
       });
     } catch (thrown) {
       if (!signal.aborted) this.error.value = RepriseError.from(thrown);
+      this.#pageAgainAt = performance.now() + AGAIN_MS;
     } finally {
       if (!signal.aborted) {
         this.paging.value = false;

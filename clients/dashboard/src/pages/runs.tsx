@@ -159,7 +159,7 @@ const COLUMNS: readonly Column<Run>[] = [
     label: "",
     cell: (run) => (
       <>
-        {run.title || <span class="f3">no title</span>}
+        {run.title || (note(run) === "" && <span class="f3">no title</span>)}
         {note(run) !== "" && <span class="f2"> {note(run)}</span>}
       </>
     ),

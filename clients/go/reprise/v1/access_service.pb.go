@@ -67,7 +67,9 @@ type WhoAmIResponse struct {
 	// Name of the API key for people.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// What its holder may do.
-	Role          Role `protobuf:"varint,3,opt,name=role,proto3,enum=reprise.v1.Role" json:"role,omitempty"`
+	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=reprise.v1.Role" json:"role,omitempty"`
+	// When the key ends. Absent: it does not.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,6 +123,13 @@ func (x *WhoAmIResponse) GetRole() Role {
 		return x.Role
 	}
 	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *WhoAmIResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
 }
 
 // Request of CreateSignInCode.
@@ -275,7 +284,7 @@ type RedeemSignInCodeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The API key. It is shown this once.
 	ApiKey string `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
-	// When the key ends.
+	// When the key ends: twelve hours from now, or with the key that made the code.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -331,12 +340,14 @@ const file_reprise_v1_access_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1freprise/v1/access_service.proto\x12\n" +
 	"reprise.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17reprise/v1/access.proto\"\x0f\n" +
-	"\rWhoAmIRequest\"w\n" +
+	"\rWhoAmIRequest\"\xb4\x01\n" +
 	"\x0eWhoAmIResponse\x12\x1c\n" +
 	"\n" +
 	"api_key_id\x18\x01 \x01(\tR\bapiKeyId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12$\n" +
-	"\x04role\x18\x03 \x01(\x0e2\x10.reprise.v1.RoleR\x04role\"\x19\n" +
+	"\x04role\x18\x03 \x01(\x0e2\x10.reprise.v1.RoleR\x04role\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x19\n" +
 	"\x17CreateSignInCodeRequest\"}\n" +
 	"\x18CreateSignInCodeResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x10\n" +
@@ -379,19 +390,20 @@ var file_reprise_v1_access_service_proto_goTypes = []any{
 }
 var file_reprise_v1_access_service_proto_depIdxs = []int32{
 	6, // 0: reprise.v1.WhoAmIResponse.role:type_name -> reprise.v1.Role
-	7, // 1: reprise.v1.CreateSignInCodeResponse.expire_time:type_name -> google.protobuf.Timestamp
-	7, // 2: reprise.v1.RedeemSignInCodeResponse.expire_time:type_name -> google.protobuf.Timestamp
-	0, // 3: reprise.v1.AccessService.WhoAmI:input_type -> reprise.v1.WhoAmIRequest
-	2, // 4: reprise.v1.AccessService.CreateSignInCode:input_type -> reprise.v1.CreateSignInCodeRequest
-	4, // 5: reprise.v1.AccessService.RedeemSignInCode:input_type -> reprise.v1.RedeemSignInCodeRequest
-	1, // 6: reprise.v1.AccessService.WhoAmI:output_type -> reprise.v1.WhoAmIResponse
-	3, // 7: reprise.v1.AccessService.CreateSignInCode:output_type -> reprise.v1.CreateSignInCodeResponse
-	5, // 8: reprise.v1.AccessService.RedeemSignInCode:output_type -> reprise.v1.RedeemSignInCodeResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7, // 1: reprise.v1.WhoAmIResponse.expire_time:type_name -> google.protobuf.Timestamp
+	7, // 2: reprise.v1.CreateSignInCodeResponse.expire_time:type_name -> google.protobuf.Timestamp
+	7, // 3: reprise.v1.RedeemSignInCodeResponse.expire_time:type_name -> google.protobuf.Timestamp
+	0, // 4: reprise.v1.AccessService.WhoAmI:input_type -> reprise.v1.WhoAmIRequest
+	2, // 5: reprise.v1.AccessService.CreateSignInCode:input_type -> reprise.v1.CreateSignInCodeRequest
+	4, // 6: reprise.v1.AccessService.RedeemSignInCode:input_type -> reprise.v1.RedeemSignInCodeRequest
+	1, // 7: reprise.v1.AccessService.WhoAmI:output_type -> reprise.v1.WhoAmIResponse
+	3, // 8: reprise.v1.AccessService.CreateSignInCode:output_type -> reprise.v1.CreateSignInCodeResponse
+	5, // 9: reprise.v1.AccessService.RedeemSignInCode:output_type -> reprise.v1.RedeemSignInCodeResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_reprise_v1_access_service_proto_init() }

@@ -28,8 +28,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-// may give.
+// Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+// errors that every rpc may give.
 type AccessServiceClient interface {
 	// Reads whose API key the call carries. No errors of its own.
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error)
@@ -37,7 +37,7 @@ type AccessServiceClient interface {
 	// for ten minutes. No errors of its own.
 	CreateSignInCode(ctx context.Context, in *CreateSignInCodeRequest, opts ...grpc.CallOption) (*CreateSignInCodeResponse, error)
 	// Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-	// needs no key. Own errors: CODE_INVALID.
+	// needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
 	RedeemSignInCode(ctx context.Context, in *RedeemSignInCodeRequest, opts ...grpc.CallOption) (*RedeemSignInCodeResponse, error)
 }
 
@@ -83,8 +83,8 @@ func (c *accessServiceClient) RedeemSignInCode(ctx context.Context, in *RedeemSi
 // All implementations must embed UnimplementedAccessServiceServer
 // for forward compatibility.
 //
-// Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-// may give.
+// Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+// errors that every rpc may give.
 type AccessServiceServer interface {
 	// Reads whose API key the call carries. No errors of its own.
 	WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error)
@@ -92,7 +92,7 @@ type AccessServiceServer interface {
 	// for ten minutes. No errors of its own.
 	CreateSignInCode(context.Context, *CreateSignInCodeRequest) (*CreateSignInCodeResponse, error)
 	// Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-	// needs no key. Own errors: CODE_INVALID.
+	// needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
 	RedeemSignInCode(context.Context, *RedeemSignInCodeRequest) (*RedeemSignInCodeResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
 }

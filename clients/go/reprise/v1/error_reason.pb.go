@@ -26,8 +26,8 @@ const (
 // that is wrong is named in `google.rpc.BadRequest`; where waiting helps there is a `google.rpc.RetryInfo`. A run that
 // failed is never an error of an rpc: see Failure.
 //
-// Every rpc may give KEY_MISSING, KEY_INVALID, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING, STORE_UNAVAILABLE and
-// INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
+// Every rpc may give KEY_MISSING, KEY_INVALID, KEY_EXPIRED, ORIGIN_REFUSED, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING,
+// STORE_UNAVAILABLE and INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
 type ErrorReason int32
 
 const (
@@ -91,12 +91,19 @@ const (
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 26
 	// INTERNAL: a fault of this server; its log has the details under the trace id. Metadata: `trace_id` only.
 	ErrorReason_ERROR_REASON_INTERNAL_ERROR ErrorReason = 27
-	// The body of the delivery is no longer kept. FAILED_PRECONDITION.
+	// FAILED_PRECONDITION: the body of the delivery is no longer kept. No metadata of its own.
 	ErrorReason_ERROR_REASON_BODY_NOT_KEPT ErrorReason = 28
-	// The sign-in code is unknown, used already or too old. UNAUTHENTICATED.
+	// UNAUTHENTICATED: the sign-in code is unknown, used already or too old. No metadata of its own.
 	ErrorReason_ERROR_REASON_CODE_INVALID ErrorReason = 29
-	// Too many streams are open. RESOURCE_EXHAUSTED.
+	// RESOURCE_EXHAUSTED: as many lists are watched as this server serves at once. With RetryInfo. Metadata: `limit`.
 	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 30
+	// PERMISSION_DENIED: a page of an origin that is neither the server's own nor listed in `server.cors_origins`. Metadata:
+	// `origin`.
+	ErrorReason_ERROR_REASON_ORIGIN_REFUSED ErrorReason = 31
+	// UNAUTHENTICATED: the API key had an end, and it is over. No metadata of its own.
+	ErrorReason_ERROR_REASON_KEY_EXPIRED ErrorReason = 32
+	// RESOURCE_EXHAUSTED: too many calls of an rpc that needs no key. With RetryInfo. No metadata of its own.
+	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 33
 )
 
 // Enum value maps for ErrorReason.
@@ -133,6 +140,9 @@ var (
 		28: "ERROR_REASON_BODY_NOT_KEPT",
 		29: "ERROR_REASON_CODE_INVALID",
 		30: "ERROR_REASON_TOO_MANY_STREAMS",
+		31: "ERROR_REASON_ORIGIN_REFUSED",
+		32: "ERROR_REASON_KEY_EXPIRED",
+		33: "ERROR_REASON_RATE_LIMITED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -166,6 +176,9 @@ var (
 		"ERROR_REASON_BODY_NOT_KEPT":           28,
 		"ERROR_REASON_CODE_INVALID":            29,
 		"ERROR_REASON_TOO_MANY_STREAMS":        30,
+		"ERROR_REASON_ORIGIN_REFUSED":          31,
+		"ERROR_REASON_KEY_EXPIRED":             32,
+		"ERROR_REASON_RATE_LIMITED":            33,
 	}
 )
 
@@ -201,7 +214,7 @@ var File_reprise_v1_error_reason_proto protoreflect.FileDescriptor
 const file_reprise_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1dreprise/v1/error_reason.proto\x12\n" +
-	"reprise.v1*\x9f\b\n" +
+	"reprise.v1*\xfd\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_FIELD_INVALID\x10\x01\x12#\n" +
@@ -234,7 +247,10 @@ const file_reprise_v1_error_reason_proto_rawDesc = "" +
 	"\x1bERROR_REASON_INTERNAL_ERROR\x10\x1b\x12\x1e\n" +
 	"\x1aERROR_REASON_BODY_NOT_KEPT\x10\x1c\x12\x1d\n" +
 	"\x19ERROR_REASON_CODE_INVALID\x10\x1d\x12!\n" +
-	"\x1dERROR_REASON_TOO_MANY_STREAMS\x10\x1eB<Z:github.com/reprise/reprise/clients/go/reprise/v1;reprisev1b\x06proto3"
+	"\x1dERROR_REASON_TOO_MANY_STREAMS\x10\x1e\x12\x1f\n" +
+	"\x1bERROR_REASON_ORIGIN_REFUSED\x10\x1f\x12\x1c\n" +
+	"\x18ERROR_REASON_KEY_EXPIRED\x10 \x12\x1d\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10!B<Z:github.com/reprise/reprise/clients/go/reprise/v1;reprisev1b\x06proto3"
 
 var (
 	file_reprise_v1_error_reason_proto_rawDescOnce sync.Once

@@ -16,7 +16,7 @@ import { Id } from "../../components/text.tsx";
 import { durationMs, formatMoney, formatSpan, plural, shortId } from "../../lib/format.ts";
 import { parseJson } from "../../lib/json.ts";
 import { failureWord, runState } from "../../lib/words.ts";
-import { Prose } from "./prose.tsx";
+import { Prose, Sentence } from "./prose.tsx";
 import type { Row } from "./rows.ts";
 import { LoneResult, ToolCard } from "./tool.tsx";
 import { exactTime, isCard, type LogView, timeText } from "./view.ts";
@@ -69,7 +69,7 @@ function Body({ row, entry, view }: { row: Row; entry: JournalEntry; view: LogVi
     case "notice":
       return (
         <Notice {...noticeLook(kind.value)}>
-          <Marked text={kind.value.message} />
+          <Sentence text={kind.value.message} />
         </Notice>
       );
     case "retry":
@@ -121,9 +121,10 @@ function Prompt({ row, started, view }: { row: Row; started: RunStartedEntry; vi
   );
 }
 
-/** The first line that says something: prompts begin with headings and fences. */
+/** The first line that says something; the server's own first line only names the run. */
 function firstLine(text: string): string {
-  return (text.split("\n").find((line) => line.trim() !== "") ?? "").slice(0, 300);
+  const lines = text.slice(0, 2000).split("\n");
+  return (lines.find((line) => line.trim() !== "" && !line.startsWith("[reprise run_")) ?? "").slice(0, 300);
 }
 
 function AgentStarted({ started }: { started: AgentStartedEntry }) {
@@ -170,13 +171,17 @@ function Outcome({ row, outcome }: { row: Row; outcome: OutcomeEntry }) {
       <Notice mark={amber ? "waiting" : mark} title={word.charAt(0).toUpperCase() + word.slice(1)}>
         {failure ? (
           <>
-            <code>{failureWord(failure.reason)}</code> <Marked text={failure.message} />
+            <code>{failureWord(failure.reason)}</code> <Sentence text={failure.message} />
           </>
         ) : (
           facts.filter(Boolean).join(" · ")
         )}
       </Notice>
-      {failure?.remedy && <p class="remedy f2">{failure.remedy}</p>}
+      {failure?.remedy && (
+        <p class="remedy f2">
+          <Sentence text={failure.remedy} />
+        </p>
+      )}
       {outcome.warnings.map((one) => (
         <p key={one} class="remedy c-amber">
           {warningText(one)}

@@ -6,6 +6,7 @@ import { Id, Span } from "../../components/text.tsx";
 import { formatCount, formatMoney, formatShare, plural, toMs } from "../../lib/format.ts";
 import { failureWord, runEnded, runState } from "../../lib/words.ts";
 import { RunButtons } from "./buttons.tsx";
+import { Sentence } from "./prose.tsx";
 import { lineageText, waitText, warningText } from "./words.ts";
 
 /** A longer thread is shown up to this run, so that it is among the last dots. */
@@ -101,8 +102,10 @@ function Trouble({ run }: { run: Run }) {
         <div class="problem" role="status">
           <span class="st fail" />
           <p>
-            <code>{failureWord(run.failure.reason)}</code> {run.failure.message}
-            {run.failure.remedy && <span class="f2"> {run.failure.remedy}</span>}
+            <code>{failureWord(run.failure.reason)}</code> <Sentence text={run.failure.message} />{" "}
+            <span class="f2">
+              <Sentence text={run.failure.remedy} />
+            </span>
           </p>
         </div>
       )}

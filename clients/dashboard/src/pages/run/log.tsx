@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "../../app/keys.ts";
 import { narrow } from "../../app/narrow.ts";
-import { place, query, queryAll, setQuery } from "../../app/router.ts";
+import { navigate, place, query, queryAll, setQuery } from "../../app/router.ts";
 import { Empty, Loading } from "../../components/basics.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { Icon } from "../../components/icon.tsx";
@@ -15,7 +15,7 @@ import { EntryRow } from "./entry.tsx";
 import { Hits, searchRun } from "./hits.ts";
 import { Prose } from "./prose.tsx";
 import { RawRow } from "./raw.tsx";
-import { GROUPS, type Group, KINDS, keyOf, type Row, Rows, rowOfSequence } from "./rows.ts";
+import { GROUPS, type Group, KINDS, keyOf, type Row, Rows, rowBefore, rowOfSequence } from "./rows.ts";
 import { isCard, type LogView, OpenRows, opensByItself, type TimeMode } from "./view.ts";
 
 /** The sequence that an address names: `#s123`. */
@@ -35,6 +35,9 @@ export function kindsLeft(hidden: readonly Group[]): string[] {
   return hidden.length === 0 ? [] : GROUPS.filter((group) => !hidden.includes(group)).flatMap((group) => KINDS[group]);
 }
 
+/** Entries of a run that is read from its beginning on a narrow screen. */
+const SHORT = 150;
+
 /** The live log: everything that happened in the run, and what happens now. */
 export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: boolean }) {
   const hidden = hiddenGroups();
@@ -49,8 +52,12 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const list = useRef<VirtualListHandle>(null);
 
   // Following: the tail is kept in view, until the reader goes somewhere else.
-  const [following, setFollowing] = useState(log.following);
-  const pausedAt = useRef(0);
+  const [following, setFollowing] = useState(() => {
+    // A narrow page scrolls as a whole, and begins with its head, where not too much stands before the end.
+    if (narrow.peek() && run && run.lastSequence - run.firstSequence < SHORT) log.following = false;
+    return log.following;
+  });
+  const pausedAt = useRef(log.newest.peek());
   const follow = (on: boolean) => {
     if (on && !log.attached.peek()) return;
     if (!on && log.following) pausedAt.current = log.newest.peek();
@@ -58,6 +65,8 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
     setFollowing(on);
   };
   const jump = async () => {
+    // A reload opens at the end, too.
+    if (place.peek().hash !== "") await navigate(location.pathname + location.search, { replace: true });
     await log.toTail();
     follow(true);
     list.current?.showEnd();
@@ -85,7 +94,9 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
   const { current, setCurrent, keys } = useWalk(rows, keyOf, list);
   const arrive = () => {
     const sequence = wanted.current;
-    const row = sequence === undefined ? undefined : rowOfSequence(latest.current, sequence);
+    if (sequence === undefined || !log.ready.peek() || log.paging.peek()) return;
+    // What is hidden, or no longer kept, is stood for by what came before it.
+    const row = rowOfSequence(latest.current, sequence) ?? rowBefore(latest.current, sequence);
     if (!row) return;
     wanted.current = undefined;
     if (isCard(row) && !open.isOpen(row, opensByItself(row, ended))) toggle(row, true);
@@ -96,7 +107,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
     follow(false);
     wanted.current = sequence;
     if (rowOfSequence(latest.current, sequence)) arrive();
-    else void log.openAt(sequence);
+    else void log.openAt(sequence).then(arrive);
   };
   useEffect(arrive, [rows]);
   const { hash } = place.value;
@@ -183,6 +194,7 @@ export function Log({ log, runId, raw }: { log: RunLog; runId: string; raw: bool
         time={time}
         raw={raw}
       />
+      <ErrorNotice error={searched === "" ? undefined : hits.error.value} />
       <ErrorNotice error={ready ? log.error.value : undefined} />
       <Searched.Provider value={searched}>
         {rows.length === 0 ? (

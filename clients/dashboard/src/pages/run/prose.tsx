@@ -1,5 +1,6 @@
 import { useMemo, useState } from "preact/hooks";
 import { Marked } from "../../components/marked.tsx";
+import { Pre } from "../../components/pre.tsx";
 import { formatCount } from "../../lib/format.ts";
 import { readProse } from "../../lib/prose.ts";
 
@@ -19,7 +20,7 @@ export function Prose({ text, live = false }: { text: string; live?: boolean }) 
         if (piece.kind === "block") {
           return (
             <div key={at} class="block">
-              <pre>{words}</pre>
+              <Pre>{words}</Pre>
             </div>
           );
         }
@@ -32,5 +33,22 @@ export function Prose({ text, live = false }: { text: string; live?: boolean }) 
         </button>
       )}
     </div>
+  );
+}
+
+/** One sentence of the server: it begins with a capital, and code in it is set apart. */
+export function Sentence({ text }: { text: string }) {
+  return (
+    <>
+      {readProse(text.charAt(0).toUpperCase() + text.slice(1)).map((piece, at) =>
+        piece.kind === "code" ? (
+          <code key={at}>
+            <Marked text={piece.text} />
+          </code>
+        ) : (
+          <Marked key={at} text={piece.text} />
+        ),
+      )}
+    </>
   );
 }

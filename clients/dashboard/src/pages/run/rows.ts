@@ -184,20 +184,31 @@ export class Rows {
 
 /** The row that shows an entry: its own, or that of the call whose result it is. Undefined when it is not among them. */
 export function rowOfSequence(rows: readonly Row[], sequence: number): Row | undefined {
+  const end = endOfSequence(rows, sequence);
+  if (rows[end - 1]?.entry?.sequence === sequence) return rows[end - 1];
+  // A result stands in the row of its call, which is somewhere above.
+  for (let at = end - 1; at >= 0; at -= 1) if (rows[at]?.result?.sequence === sequence) return rows[at];
+  return undefined;
+}
+
+/** The last row of an entry up to this sequence, or the first row. */
+export function rowBefore(rows: readonly Row[], sequence: number): Row | undefined {
+  return rows[Math.max(0, endOfSequence(rows, sequence) - 1)];
+}
+
+/** Index behind the last row whose entry is not after a sequence. */
+function endOfSequence(rows: readonly Row[], sequence: number): number {
   let low = 0;
   let high = rows.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((rows[middle]?.entry?.sequence ?? sequenceBefore(rows, middle)) <= sequence) low = middle + 1;
+    if (sequenceBefore(rows, middle) <= sequence) low = middle + 1;
     else high = middle;
   }
-  const found = rows[low - 1];
-  if (found?.entry?.sequence === sequence) return found;
-  // A result stands in the row of its call, which is somewhere above.
-  for (let at = low - 1; at >= 0; at -= 1) if (rows[at]?.result?.sequence === sequence) return rows[at];
-  return undefined;
+  return low;
 }
 
+/** Sequence of a row; a seam has that of the row before it. */
 function sequenceBefore(rows: readonly Row[], index: number): number {
   for (let at = index; at >= 0; at -= 1) {
     const sequence = rows[at]?.entry?.sequence;

@@ -3,6 +3,7 @@ import { Block, Card, State } from "../../components/basics.tsx";
 import { Diff, DiffCount } from "../../components/diff.tsx";
 import { JsonTree } from "../../components/json_tree.tsx";
 import { Marked } from "../../components/marked.tsx";
+import { Pre } from "../../components/pre.tsx";
 import { Terminal } from "../../components/terminal.tsx";
 import { clock } from "../../components/text.tsx";
 import { formatBytes, formatSpan } from "../../lib/format.ts";
@@ -91,10 +92,10 @@ function CallBody({ row, call, result, state, view }: BodyProps) {
         <Input call={call} input={input} />
       ) : (
         (command.includes("\n") || command !== call.summary || !result) && (
-          <pre class="command">
+          <Pre class="command">
             <Marked text={command} />
             {state.state === "running" && <span class="caret" />}
-          </pre>
+          </Pre>
         )
       )}
       {showsOutput && <Output entry={row.result} result={result} view={view} />}

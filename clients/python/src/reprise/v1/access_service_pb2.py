@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from reprise.v1 import access_pb2 as reprise_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freprise/v1/access_service.proto\x12\nreprise.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17reprise/v1/access.proto\"\x0f\n\rWhoAmIRequest\"Z\n\x0eWhoAmIResponse\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1e\n\x04role\x18\x03 \x01(\x0e\x32\x10.reprise.v1.Role\"\x19\n\x17\x43reateSignInCodeRequest\"f\n\x18\x43reateSignInCodeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x17RedeemSignInCodeRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"\\\n\x18RedeemSignInCodeResponse\x12\x0f\n\x07\x61pi_key\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x93\x02\n\rAccessService\x12\x44\n\x06WhoAmI\x12\x19.reprise.v1.WhoAmIRequest\x1a\x1a.reprise.v1.WhoAmIResponse\"\x03\x90\x02\x01\x12]\n\x10\x43reateSignInCode\x12#.reprise.v1.CreateSignInCodeRequest\x1a$.reprise.v1.CreateSignInCodeResponse\x12]\n\x10RedeemSignInCode\x12#.reprise.v1.RedeemSignInCodeRequest\x1a$.reprise.v1.RedeemSignInCodeResponseB<Z:github.com/reprise/reprise/clients/go/reprise/v1;reprisev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freprise/v1/access_service.proto\x12\nreprise.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17reprise/v1/access.proto\"\x0f\n\rWhoAmIRequest\"\x8b\x01\n\x0eWhoAmIResponse\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1e\n\x04role\x18\x03 \x01(\x0e\x32\x10.reprise.v1.Role\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17\x43reateSignInCodeRequest\"f\n\x18\x43reateSignInCodeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x17RedeemSignInCodeRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"\\\n\x18RedeemSignInCodeResponse\x12\x0f\n\x07\x61pi_key\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x93\x02\n\rAccessService\x12\x44\n\x06WhoAmI\x12\x19.reprise.v1.WhoAmIRequest\x1a\x1a.reprise.v1.WhoAmIResponse\"\x03\x90\x02\x01\x12]\n\x10\x43reateSignInCode\x12#.reprise.v1.CreateSignInCodeRequest\x1a$.reprise.v1.CreateSignInCodeResponse\x12]\n\x10RedeemSignInCode\x12#.reprise.v1.RedeemSignInCodeRequest\x1a$.reprise.v1.RedeemSignInCodeResponseB<Z:github.com/reprise/reprise/clients/go/reprise/v1;reprisev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['WhoAmI']._serialized_options = b'\220\002\001'
   _globals['_WHOAMIREQUEST']._serialized_start=105
   _globals['_WHOAMIREQUEST']._serialized_end=120
-  _globals['_WHOAMIRESPONSE']._serialized_start=122
-  _globals['_WHOAMIRESPONSE']._serialized_end=212
-  _globals['_CREATESIGNINCODEREQUEST']._serialized_start=214
-  _globals['_CREATESIGNINCODEREQUEST']._serialized_end=239
-  _globals['_CREATESIGNINCODERESPONSE']._serialized_start=241
-  _globals['_CREATESIGNINCODERESPONSE']._serialized_end=343
-  _globals['_REDEEMSIGNINCODEREQUEST']._serialized_start=345
-  _globals['_REDEEMSIGNINCODEREQUEST']._serialized_end=384
-  _globals['_REDEEMSIGNINCODERESPONSE']._serialized_start=386
-  _globals['_REDEEMSIGNINCODERESPONSE']._serialized_end=478
-  _globals['_ACCESSSERVICE']._serialized_start=481
-  _globals['_ACCESSSERVICE']._serialized_end=756
+  _globals['_WHOAMIRESPONSE']._serialized_start=123
+  _globals['_WHOAMIRESPONSE']._serialized_end=262
+  _globals['_CREATESIGNINCODEREQUEST']._serialized_start=264
+  _globals['_CREATESIGNINCODEREQUEST']._serialized_end=289
+  _globals['_CREATESIGNINCODERESPONSE']._serialized_start=291
+  _globals['_CREATESIGNINCODERESPONSE']._serialized_end=393
+  _globals['_REDEEMSIGNINCODEREQUEST']._serialized_start=395
+  _globals['_REDEEMSIGNINCODEREQUEST']._serialized_end=434
+  _globals['_REDEEMSIGNINCODERESPONSE']._serialized_start=436
+  _globals['_REDEEMSIGNINCODERESPONSE']._serialized_end=528
+  _globals['_ACCESSSERVICE']._serialized_start=531
+  _globals['_ACCESSSERVICE']._serialized_end=806
 # @@protoc_insertion_point(module_scope)

@@ -44,22 +44,28 @@ class WhoAmIResponse(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     api_key_id: _builtins.str
     """Id of the API key, `key_…`."""
     display_name: _builtins.str
     """Name of the API key for people."""
     role: _access_pb2.Role.ValueType
     """What its holder may do."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the key ends. Absent: it does not."""
+
     def __init__(
         self,
         *,
         api_key_id: _builtins.str = ...,
         display_name: _builtins.str = ...,
         role: _access_pb2.Role.ValueType = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "display_name", b"display_name", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "display_name", b"display_name", "expire_time", b"expire_time", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -148,7 +154,7 @@ class RedeemSignInCodeResponse(_message.Message):
     """The API key. It is shown this once."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the key ends."""
+        """When the key ends: twelve hours from now, or with the key that made the code."""
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     def __init__(self, channel):
@@ -54,8 +54,8 @@ class AccessServiceStub:
 
 
 class AccessServiceServicer:
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     def WhoAmI(self, request, context):
@@ -75,7 +75,7 @@ class AccessServiceServicer:
 
     def RedeemSignInCode(self, request, context):
         """Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-        needs no key. Own errors: CODE_INVALID.
+        needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,8 +108,8 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     @_typing.overload
@@ -43,13 +43,13 @@ class AccessServiceStub:
     """
     RedeemSignInCode: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RedeemSignInCodeRequest, _access_service_pb2.RedeemSignInCodeResponse]
     """Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-    needs no key. Own errors: CODE_INVALID.
+    needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
     """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -61,12 +61,12 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     RedeemSignInCode: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RedeemSignInCodeRequest, _access_service_pb2.RedeemSignInCodeResponse]  # type: ignore[assignment]
     """Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-    needs no key. Own errors: CODE_INVALID.
+    needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
-    may give.
+    """Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+    errors that every rpc may give.
     """
 
     @_abc_1.abstractmethod
@@ -94,7 +94,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.RedeemSignInCodeResponse, _abc.Awaitable[_access_service_pb2.RedeemSignInCodeResponse]]:
         """Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-        needs no key. Own errors: CODE_INVALID.
+        needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -87,11 +87,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL_ERROR: _ErrorReason.ValueType  # 27
     """INTERNAL: a fault of this server; its log has the details under the trace id. Metadata: `trace_id` only."""
     ERROR_REASON_BODY_NOT_KEPT: _ErrorReason.ValueType  # 28
-    """The body of the delivery is no longer kept. FAILED_PRECONDITION."""
+    """FAILED_PRECONDITION: the body of the delivery is no longer kept. No metadata of its own."""
     ERROR_REASON_CODE_INVALID: _ErrorReason.ValueType  # 29
-    """The sign-in code is unknown, used already or too old. UNAUTHENTICATED."""
+    """UNAUTHENTICATED: the sign-in code is unknown, used already or too old. No metadata of its own."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 30
-    """Too many streams are open. RESOURCE_EXHAUSTED."""
+    """RESOURCE_EXHAUSTED: as many lists are watched as this server serves at once. With RetryInfo. Metadata: `limit`."""
+    ERROR_REASON_ORIGIN_REFUSED: _ErrorReason.ValueType  # 31
+    """PERMISSION_DENIED: a page of an origin that is neither the server's own nor listed in `server.cors_origins`. Metadata:
+    `origin`.
+    """
+    ERROR_REASON_KEY_EXPIRED: _ErrorReason.ValueType  # 32
+    """UNAUTHENTICATED: the API key had an end, and it is over. No metadata of its own."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 33
+    """RESOURCE_EXHAUSTED: too many calls of an rpc that needs no key. With RetryInfo. No metadata of its own."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why an rpc failed. Every error carries a `google.rpc.ErrorInfo` with domain `reprise`, with `reason` set to the name
@@ -99,8 +107,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     that is wrong is named in `google.rpc.BadRequest`; where waiting helps there is a `google.rpc.RetryInfo`. A run that
     failed is never an error of an rpc: see Failure.
 
-    Every rpc may give KEY_MISSING, KEY_INVALID, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING, STORE_UNAVAILABLE and
-    INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
+    Every rpc may give KEY_MISSING, KEY_INVALID, KEY_EXPIRED, ORIGIN_REFUSED, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING,
+    STORE_UNAVAILABLE and INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -168,9 +176,17 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 26
 ERROR_REASON_INTERNAL_ERROR: ErrorReason.ValueType  # 27
 """INTERNAL: a fault of this server; its log has the details under the trace id. Metadata: `trace_id` only."""
 ERROR_REASON_BODY_NOT_KEPT: ErrorReason.ValueType  # 28
-"""The body of the delivery is no longer kept. FAILED_PRECONDITION."""
+"""FAILED_PRECONDITION: the body of the delivery is no longer kept. No metadata of its own."""
 ERROR_REASON_CODE_INVALID: ErrorReason.ValueType  # 29
-"""The sign-in code is unknown, used already or too old. UNAUTHENTICATED."""
+"""UNAUTHENTICATED: the sign-in code is unknown, used already or too old. No metadata of its own."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 30
-"""Too many streams are open. RESOURCE_EXHAUSTED."""
+"""RESOURCE_EXHAUSTED: as many lists are watched as this server serves at once. With RetryInfo. Metadata: `limit`."""
+ERROR_REASON_ORIGIN_REFUSED: ErrorReason.ValueType  # 31
+"""PERMISSION_DENIED: a page of an origin that is neither the server's own nor listed in `server.cors_origins`. Metadata:
+`origin`.
+"""
+ERROR_REASON_KEY_EXPIRED: ErrorReason.ValueType  # 32
+"""UNAUTHENTICATED: the API key had an end, and it is over. No metadata of its own."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 33
+"""RESOURCE_EXHAUSTED: too many calls of an rpc that needs no key. With RetryInfo. No metadata of its own."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

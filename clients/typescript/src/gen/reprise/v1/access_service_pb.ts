@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file reprise/v1/access_service.proto.
  */
 export const file_reprise_v1_access_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZXByaXNlL3YxL2FjY2Vzc19zZXJ2aWNlLnByb3RvEgpyZXByaXNlLnYxIg8KDVdob0FtSVJlcXVlc3QiWgoOV2hvQW1JUmVzcG9uc2USEgoKYXBpX2tleV9pZBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSHgoEcm9sZRgDIAEoDjIQLnJlcHJpc2UudjEuUm9sZSIZChdDcmVhdGVTaWduSW5Db2RlUmVxdWVzdCJmChhDcmVhdGVTaWduSW5Db2RlUmVzcG9uc2USDAoEY29kZRgBIAEoCRILCgN1cmwYAiABKAkSLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIicKF1JlZGVlbVNpZ25JbkNvZGVSZXF1ZXN0EgwKBGNvZGUYASABKAkiXAoYUmVkZWVtU2lnbkluQ29kZVJlc3BvbnNlEg8KB2FwaV9rZXkYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMpMCCg1BY2Nlc3NTZXJ2aWNlEkQKBldob0FtSRIZLnJlcHJpc2UudjEuV2hvQW1JUmVxdWVzdBoaLnJlcHJpc2UudjEuV2hvQW1JUmVzcG9uc2UiA5ACARJdChBDcmVhdGVTaWduSW5Db2RlEiMucmVwcmlzZS52MS5DcmVhdGVTaWduSW5Db2RlUmVxdWVzdBokLnJlcHJpc2UudjEuQ3JlYXRlU2lnbkluQ29kZVJlc3BvbnNlEl0KEFJlZGVlbVNpZ25JbkNvZGUSIy5yZXByaXNlLnYxLlJlZGVlbVNpZ25JbkNvZGVSZXF1ZXN0GiQucmVwcmlzZS52MS5SZWRlZW1TaWduSW5Db2RlUmVzcG9uc2VCPFo6Z2l0aHViLmNvbS9yZXByaXNlL3JlcHJpc2UvY2xpZW50cy9nby9yZXByaXNlL3YxO3JlcHJpc2V2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_reprise_v1_access]);
+  fileDesc("Ch9yZXByaXNlL3YxL2FjY2Vzc19zZXJ2aWNlLnByb3RvEgpyZXByaXNlLnYxIg8KDVdob0FtSVJlcXVlc3QiiwEKDldob0FtSVJlc3BvbnNlEhIKCmFwaV9rZXlfaWQYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEh4KBHJvbGUYAyABKA4yEC5yZXByaXNlLnYxLlJvbGUSLwoLZXhwaXJlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhkKF0NyZWF0ZVNpZ25JbkNvZGVSZXF1ZXN0ImYKGENyZWF0ZVNpZ25JbkNvZGVSZXNwb25zZRIMCgRjb2RlGAEgASgJEgsKA3VybBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiJwoXUmVkZWVtU2lnbkluQ29kZVJlcXVlc3QSDAoEY29kZRgBIAEoCSJcChhSZWRlZW1TaWduSW5Db2RlUmVzcG9uc2USDwoHYXBpX2tleRgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAykwIKDUFjY2Vzc1NlcnZpY2USRAoGV2hvQW1JEhkucmVwcmlzZS52MS5XaG9BbUlSZXF1ZXN0GhoucmVwcmlzZS52MS5XaG9BbUlSZXNwb25zZSIDkAIBEl0KEENyZWF0ZVNpZ25JbkNvZGUSIy5yZXByaXNlLnYxLkNyZWF0ZVNpZ25JbkNvZGVSZXF1ZXN0GiQucmVwcmlzZS52MS5DcmVhdGVTaWduSW5Db2RlUmVzcG9uc2USXQoQUmVkZWVtU2lnbkluQ29kZRIjLnJlcHJpc2UudjEuUmVkZWVtU2lnbkluQ29kZVJlcXVlc3QaJC5yZXByaXNlLnYxLlJlZGVlbVNpZ25JbkNvZGVSZXNwb25zZUI8WjpnaXRodWIuY29tL3JlcHJpc2UvcmVwcmlzZS9jbGllbnRzL2dvL3JlcHJpc2UvdjE7cmVwcmlzZXYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_reprise_v1_access]);
 
 /**
  * Request of WhoAmI.
@@ -57,6 +57,13 @@ export type WhoAmIResponse = Message<"reprise.v1.WhoAmIResponse"> & {
    * @generated from field: reprise.v1.Role role = 3;
    */
   role: Role;
+
+  /**
+   * When the key ends. Absent: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
 };
 
 /**
@@ -151,7 +158,7 @@ export type RedeemSignInCodeResponse = Message<"reprise.v1.RedeemSignInCodeRespo
   apiKey: string;
 
   /**
-   * When the key ends.
+   * When the key ends: twelve hours from now, or with the key that made the code.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 2;
    */
@@ -166,8 +173,8 @@ export const RedeemSignInCodeResponseSchema: GenMessage<RedeemSignInCodeResponse
   messageDesc(file_reprise_v1_access_service, 5);
 
 /**
- * Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the errors that every rpc
- * may give.
+ * Who may call. Every rpc but RedeemSignInCode needs the header `authorization: Bearer <key>`. See ErrorReason for the
+ * errors that every rpc may give.
  *
  * @generated from service reprise.v1.AccessService
  */
@@ -195,7 +202,7 @@ export const AccessService: GenService<{
   },
   /**
    * Exchanges a code for an API key of the role that made it. The code is used up, whatever comes after. The one rpc that
-   * needs no key. Own errors: CODE_INVALID.
+   * needs no key. Own errors: CODE_INVALID, RATE_LIMITED.
    *
    * @generated from rpc reprise.v1.AccessService.RedeemSignInCode
    */
