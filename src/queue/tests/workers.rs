@@ -102,5 +102,7 @@ on_every_database! {
         assert!(tokio::time::timeout(Duration::from_millis(50), queue.cancelled(other, None)).await.is_err(), "only that one");
         bed.queue.retire_worker(bed.worker()).await.expect("retired");
         assert!(queue.look_for_cancels(bed.worker()).await.expect("looked").is_empty(), "what is not ours any more is over");
+        let cancelled = tokio::time::timeout(Duration::from_millis(50), queue.cancelled(other, None)).await;
+        assert!(cancelled.is_err(), "a lease that is over is no cancel of its run");
     }
 }
