@@ -14,8 +14,14 @@ use crate::support::postgres::{Postgres, ask};
 use crate::support::processes;
 use crate::support::server::Setup;
 
-/// How long there is trouble.
-const TROUBLE: Duration = Duration::from_secs(40);
+/// How many seconds there is trouble, unless `REPRISE_CHAOS_SECONDS` says otherwise.
+const TROUBLE: u64 = 40;
+/// What the dice begin with, unless `REPRISE_CHAOS_SEED` says otherwise.
+const SEED: u64 = 7;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
 
 /// The same numbers each time, so that a failure can be looked at again.
 struct Dice(u64);
@@ -84,10 +90,12 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
     for _ in 0..3 {
         cluster.add("all");
     }
-    let load = load_on(&cluster, 12, 12, "[[sleep: 0.4]]").await;
+    let load =
+        load_on(&cluster, 12, u32::try_from(number("REPRISE_CHAOS_SECONDS", TROUBLE) * 3 / 10).expect("small"), "[[sleep: 0.4]]").await;
     let senders = load.send();
-    let (began, mut dice, mut count) = (Instant::now(), Dice(7), [0_u32; 3]);
-    while began.elapsed() < TROUBLE {
+    let (began, mut dice, mut count) = (Instant::now(), Dice(number("REPRISE_CHAOS_SEED", SEED)), [0_u32; 3]);
+    let trouble = Duration::from_secs(number("REPRISE_CHAOS_SECONDS", TROUBLE));
+    while began.elapsed() < trouble {
         tokio::time::sleep(Duration::from_millis(500 + dice.roll(1500))).await;
         let victim = usize::try_from(dice.roll(3)).expect("small");
         match dice.roll(6) {
