@@ -18,8 +18,7 @@ use super::{id, lists, log};
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::{
     Attempt, CancelMode, CancelRunRequest, ExportRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run,
-    RunState,
-    SessionMode,
+    RunState, SessionMode,
 };
 
 /// The commands about runs.
