@@ -1,9 +1,9 @@
 import { batch, signal } from "@preact/signals";
-import { type JournalEntry, RepriseError, type Run, type WatchRunEvent, type WatchRunOptions, watchRunEvents } from "@reprise/client";
+import { type JournalEntry, RepriseError, type Run, type WatchRunEvent, type WatchRunOptions } from "@reprise/client";
 import { useEffect, useMemo } from "preact/hooks";
 import { formatSpan } from "../lib/format.ts";
-import { reprise } from "./api.ts";
 import { isTooLarge, kindName, surplus, weigh } from "./journal.ts";
+import { apiSource } from "./run_source.ts";
 import { runSlot, whileVisible } from "./stream.ts";
 import { type Writing, withDelta, withoutBlock } from "./writing.ts";
 
@@ -372,29 +372,4 @@ export function useRunLog(runId: string, at?: number, raw = false, kinds: Kinds 
   const log = useMemo(() => new RunLog(apiSource(runId, raw), at, kinds), [runId, at, raw]);
   useEffect(() => whileVisible(runSlot, (stop) => log.follow(stop)), [log]);
   return log;
-}
-
-function apiSource(runId: string, includeRaw: boolean): RunLogSource {
-  return {
-    watch: (options) => watchRunEvents(reprise.runs, runId, { ...options, includeRaw }),
-    page: async ({ before, after, kinds, size }, signal) => {
-      const newestFirst = after === undefined;
-      const position =
-        before !== undefined
-          ? { case: "beforeSequence" as const, value: before }
-          : { case: "afterSequence" as const, value: Math.max(0, after ?? 0) };
-      const answer = await reprise.runs.listJournalEntries(
-        {
-          runId,
-          kinds: [...kinds],
-          newestFirst,
-          includeRaw,
-          pageSize: size,
-          ...(before === undefined && after === undefined ? {} : { position }),
-        },
-        { signal },
-      );
-      return { entries: newestFirst ? answer.entries.toReversed() : answer.entries, more: answer.nextPageToken !== "" };
-    },
-  };
 }
