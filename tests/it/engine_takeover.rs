@@ -153,7 +153,9 @@ async fn a_database_that_is_away_for_long_ends_agents_and_runs_go_on_after() {
     cluster.spawned(2, TAKEN_OVER_WITHIN).await;
     let mut client = Client::connect(&cluster.servers[0]).await;
     let run = client.ended(&run).await;
-    assert_eq!((run.state(), run.attempt), (v1::RunState::Succeeded, 2));
+    assert_eq!(run.state(), v1::RunState::Succeeded);
+    // A claim that was under way at the fence may come about after it; it is given back before anything is started.
+    assert_eq!(cluster.spawns().len(), 2, "{} attempts", run.attempt);
     assert_eq!(postgres.ask("SELECT sum(interruptions) FROM runs"), "0");
     let answer = hook::github(&url, &secret, "issue_comment", "d-2", &hook::comment(413, "hello")).await.expect("answered");
     assert_eq!(answer.outcome(), "queued", "the sender's second try");
