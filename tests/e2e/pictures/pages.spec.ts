@@ -83,7 +83,7 @@ test("pictures of every page", async ({ context, api, server }) => {
   }
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.goto("/sign-in");
+  await page.goto("/runs");
   await page.keyboard.press("?");
   await page.screenshot({ path: join(OUT, "keys-dark.png") });
   const stranger = await context.newPage();
