@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use super::connection::Api;
 use super::failure::{Exit, Failure};
-use super::id;
 use super::plain::plain;
 use super::run::session_mode;
 use super::screen::{Screen, Tint};
@@ -14,6 +13,7 @@ use super::trigger::bytes_of;
 use super::trigger::explain::explain;
 use super::watch::{WatchOptions, exit_of, watch};
 use super::words::{ago, choice, named_id, parse_moment, short_id, size, span, time, wire_span, word};
+use super::{id, lists};
 use crate::proto::v1::{
     Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryReason, DeliveryView, EventActor, GetDeliveryRequest, GetDeliveryResponse,
     ListDeliveriesRequest, ReplayDeliveryRequest,
@@ -28,6 +28,8 @@ pub enum DeliveryCommand {
     Get(GetArgs),
     /// Take a delivery through the rules of now, as a new one
     Replay(Box<ReplayArgs>),
+    /// Print a line for each delivery as it arrives
+    Watch(lists::WatchArgs),
 }
 
 /// Which deliveries to list.
@@ -118,6 +120,7 @@ pub(crate) async fn run(command: DeliveryCommand, api: &Api, screen: &mut Screen
         DeliveryCommand::List(args) => list(args, api, screen).await,
         DeliveryCommand::Get(args) => get(args, api, screen).await,
         DeliveryCommand::Replay(args) => replay(*args, api, screen).await,
+        DeliveryCommand::Watch(args) => lists::watch(args, api, screen).await,
     }
 }
 

@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod id;
 mod json;
+mod lists;
 mod log;
 mod plain;
 mod run;
@@ -15,6 +16,7 @@ mod session;
 mod settings;
 mod table;
 mod trigger;
+mod usage;
 mod watch;
 mod webhook;
 mod words;
@@ -106,6 +108,10 @@ pub enum ClientCommand {
     /// What the server is
     #[command(subcommand)]
     Server(server::ServerCommand),
+    /// What runs cost, and what continuing saved
+    Usage(usage::UsageArgs),
+    /// Print an address that signs a browser in to the dashboard, once and within ten minutes
+    Dashboard,
     /// Sign and send test webhooks
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -148,6 +154,8 @@ async fn carry_out(command: ClientCommand, options: &ClientOptions, address: &st
         ClientCommand::Delivery(command) => delivery::run(command, &api, screen).await,
         ClientCommand::Settings(command) => settings::run(command, &api, screen).await,
         ClientCommand::Server(command) => server::run(command, &api, screen).await,
+        ClientCommand::Usage(args) => usage::run(args, &api, screen).await,
+        ClientCommand::Dashboard => server::dashboard(&api, screen).await,
         ClientCommand::DemoRun(args) => demo::run(*args, &api, screen).await,
         ClientCommand::Webhook(_) => Ok(Exit::Success),
     }

@@ -1,7 +1,10 @@
 //! `reprise run …`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use tokio::io::AsyncWriteExt as _;
 
 use super::connection::Api;
 use super::failure::{Exit, Failure};
@@ -10,12 +13,12 @@ use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
 use super::watch::{WatchOptions, exit_of, watch};
-use super::words::{ago, between, choice, cost, count, dotted, labelled, money, parse_moment, share, short_id, span, time, word};
-use super::{id, log};
+use super::words::{ago, between, choice, cost, count, dotted, labelled, money, parse_moment, share, short_id, size, span, time, word};
+use super::{id, lists, log};
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::{
-    Attempt, CancelMode, CancelRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run, RunState,
-    SessionMode,
+    Attempt, CancelMode, CancelRunRequest, ExportRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run,
+    RunState, SessionMode,
 };
 
 /// The commands about runs.
@@ -23,6 +26,16 @@ use crate::proto::v1::{
 pub enum RunCommand {
     /// List runs, newest first
     List(ListArgs),
+    /// Print a line for each run as it changes
+    Follow(lists::FollowArgs),
+    /// Save the agent's own lines of a run as zstd-compressed JSON lines
+    Export {
+        /// Id, or its last characters.
+        run: String,
+        /// File to write. Default: the run's id with `.jsonl.zst`.
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
     /// Show a run
     Get {
         /// Id, or its last characters.
@@ -130,6 +143,8 @@ pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> 
     match command {
         RunCommand::List(args) => list(args, api, screen).await,
         RunCommand::Get { run } => get(&id::run(api, &run).await?, api, screen).await,
+        RunCommand::Follow(args) => lists::follow(args, api, screen).await,
+        RunCommand::Export { run, output } => export(id::run(api, &run).await?, output, api, screen).await,
         RunCommand::Watch(args) => {
             let run_id = match &args.run {
                 Some(run) => id::run(api, run).await?,
@@ -151,6 +166,21 @@ pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> 
         }
         RunCommand::Retry(args) => retry(args, api, screen).await,
     }
+}
+
+async fn export(run_id: String, output: Option<PathBuf>, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let path = output.unwrap_or_else(|| PathBuf::from(format!("{run_id}.jsonl.zst")));
+    let mut stream = api.runs().export_run(ExportRunRequest { run_id }).await?.into_inner();
+    let failed = |error: std::io::Error| Failure::file(&path, &error);
+    let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
+    let mut written = 0;
+    while let Some(piece) = stream.message().await? {
+        file.write_all(&piece.data).await.map_err(failed)?;
+        written += i64::try_from(piece.data.len()).unwrap_or(0);
+    }
+    file.flush().await.map_err(failed)?;
+    screen.line(format!("{} · {}", path.display(), size(written)))?;
+    Ok(Exit::Success)
 }
 
 async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {

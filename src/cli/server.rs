@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::words::{ago, time, word};
-use crate::proto::v1::{AgentInfo, GetServerInfoRequest, WhoAmIRequest};
+use crate::proto::v1::{AgentInfo, CreateSignInCodeRequest, GetServerInfoRequest, WhoAmIRequest};
 
 /// The commands about the server.
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,15 @@ pub(crate) async fn run(command: ServerCommand, api: &Api, screen: &mut Screen) 
             Ok(Exit::Success)
         }
     }
+}
+
+/// Prints an address that signs in to the dashboard.
+pub(crate) async fn dashboard(api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
+    let answer = api.access().create_sign_in_code(CreateSignInCodeRequest {}).await?.into_inner();
+    if !screen.document(&answer)? {
+        screen.line(&answer.url)?;
+    }
+    Ok(Exit::Success)
 }
 
 async fn info(api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {

@@ -349,7 +349,7 @@ async fn fork(session: &str, after: Option<&str>, display_name: String, api: &Ap
         copy.forked_from_session_id,
         plural(copy.turn_count.into(), "turn")
     ))?;
-    screen.line(format!("  go on in it: reprise trigger fire {} --session {} --prompt …", copy.trigger_slug, copy.id))
+    screen.line(format!("  go on in it: reprise trigger fire {} --session {} --skip-filter --prompt …", copy.trigger_slug, copy.id))
 }
 
 async fn clean_up(older_than: Option<Duration>, trigger: String, api: &Api, screen: &mut Screen) -> Result<(), Failure> {

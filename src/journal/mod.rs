@@ -32,6 +32,29 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The patience with a database that is away.
+struct Wait {
+    run: RunId,
+    began: Instant,
+    pause: Duration,
+}
+
+impl Wait {
+    fn new(run: RunId) -> Self {
+        Self { run, began: Instant::now(), pause: Duration::from_millis(50) }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.began.elapsed() < PATIENCE
+    }
+
+    async fn more(&mut self, why: &str) {
+        tracing::warn!(run.id = %self.run, error = why, "the journal cannot be written, trying again");
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// The journals of all runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Journal {
@@ -124,7 +147,7 @@ impl Journal {
         let mut last = 0;
         let mut rest = entries.into_iter().peekable();
         while let Some(oldest) = rest.peek().map(|entry| entry.time) {
-            let mut next = self.store.next_sequence(lease.run_id, lease.id).await?;
+            let mut next = self.next_sequence(lease).await?;
             let mut weight = 0;
             let mut piece = Vec::new();
             while let Some(entry) = rest.next_if(|_| weight < CHUNK_BYTES) {
@@ -135,7 +158,7 @@ impl Journal {
             }
             // Encoded outside of the transaction. Should an entry of the server's own come in between, it is done again.
             while !self.append_once(lease, &piece).await? {
-                next = self.store.next_sequence(lease.run_id, lease.id).await?;
+                next = self.next_sequence(lease).await?;
                 (next..).zip(&mut piece).for_each(|(sequence, entry)| entry.sequence = sequence);
             }
             metrics::journaled(UnixMicros::now().since(oldest));
@@ -145,11 +168,21 @@ impl Journal {
         Ok(last)
     }
 
+    /// The sequence that is next under this lease. A database that is away is waited for.
+    async fn next_sequence(&self, lease: &Lease) -> Result<Sequence> {
+        let mut wait = Wait::new(lease.run_id);
+        loop {
+            match self.store.next_sequence(lease.run_id, lease.id).await {
+                Err(Error::StoreUnavailable(why)) if wait.goes_on() => wait.more(&why).await,
+                done => return done,
+            }
+        }
+    }
+
     /// One chunk, once: a commit whose answer was lost is looked up before it is tried again. A database that is away is
     /// waited for; whoever cannot wait drops this.
     async fn append_once(&self, lease: &Lease, piece: &[JournalEntry]) -> Result<bool> {
-        let (began, mut pause) = (Instant::now(), Duration::from_millis(50));
-        let mut lost = false;
+        let (mut wait, mut lost) = (Wait::new(lease.run_id), false);
         loop {
             let done = async {
                 if lost && self.store.chunk_stands(lease.run_id, piece).await? {
@@ -158,14 +191,10 @@ impl Journal {
                 self.store.append_entries(lease.run_id, lease.id, piece).await
             };
             match done.await {
-                Err(Error::StoreUnavailable(why)) if began.elapsed() < PATIENCE => {
-                    tracing::warn!(run.id = %lease.run_id, error = why, "the journal cannot be written, trying again");
-                    lost = true;
-                }
+                Err(Error::StoreUnavailable(why)) if wait.goes_on() => wait.more(&why).await,
                 done => return done,
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            lost = true;
         }
     }
 

@@ -1,6 +1,6 @@
 //! T6: a run's end is asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
@@ -8,14 +8,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Qu
 use super::outcome::{self, Ending};
 use super::transaction::{Step, transaction};
 use super::{Queue, locked};
-use crate::domain::{CancelMode, Error, Result, Run, RunEvent, RunId, RunStatus, SessionState, WorkerId};
+use crate::domain::{CancelMode, Error, LeaseId, Result, Run, RunEvent, RunId, RunStatus, SessionState, WorkerId};
 use crate::store::entity::{run, session};
 use crate::store::payload::word;
 use crate::store::rows::runs_of;
 use crate::store::sql::statement;
-
-/// Cancels that this server knows of: which run, and how it is to end.
-pub(super) type Asked = HashMap<RunId, CancelMode>;
 
 impl Queue {
     /// T6: a queued run is cancelled at once, a live one is asked to end; a finished one is left as it is.
@@ -30,25 +27,26 @@ impl Queue {
 
     async fn request_end(&self, run: RunId, mode: CancelMode, reason: &str) -> Result<Run> {
         let cancelled = transaction!(self, "cancel", tx => request(tx, run, mode, reason).await)?;
-        self.hint_ends([(run, mode)]);
+        self.hint_cancel([(run, mode)]);
         Ok(cancelled)
     }
 
-    /// Tells those who work on these runs that they end now, and the claimer: a cancelled head makes room for the next.
-    pub(super) fn hint_cancel(&self, runs: impl IntoIterator<Item = RunId>) {
-        self.hint_ends(runs.into_iter().map(|run| (run, CancelMode::Now)));
-    }
-
-    fn hint_ends(&self, runs: impl IntoIterator<Item = (RunId, CancelMode)>) {
+    /// Tells those who work on these runs, and the claimer: a cancelled head makes room for the next.
+    pub(super) fn hint_cancel(&self, runs: impl IntoIterator<Item = (RunId, CancelMode)>) {
         // Where nobody works on runs nobody would take them out again.
         if self.inner.cancelled.receiver_count() > 0 {
             self.inner.cancelled.send_modify(|known| {
                 let known = Arc::make_mut(known);
                 for (run, mode) in runs {
-                    // An end at once does not become a patient one.
-                    if known.get(&run) != Some(&CancelMode::Now) {
-                        known.insert(run, mode);
-                    }
+                    // An end at once is not taken back.
+                    known
+                        .entry(run)
+                        .and_modify(|before| {
+                            if mode == CancelMode::Now {
+                                *before = mode
+                            }
+                        })
+                        .or_insert(mode);
                 }
             });
         }
@@ -56,22 +54,20 @@ impl Queue {
         self.hint_work();
     }
 
-    /// Looks for cancels that another server wrote, among the runs that a worker knows it works on; one query for all. A
-    /// run that is not its any more counts as well: whatever became of it, this worker has nothing more to do there.
-    pub async fn look_for_cancels(&self, worker: WorkerId, mine: &[RunId]) -> Result<()> {
-        if mine.is_empty() {
-            return Ok(());
-        }
-        let text = "SELECT r.id, r.cancel_requested, r.cancel_mode FROM sessions s JOIN runs r ON r.id = s.live_run_id \
+    /// Looks for cancels that another server wrote; one query for all runs of a worker. Gives the leases that the worker
+    /// holds: one that it took for its own before and that is not among them is over.
+    pub async fn look_for_cancels(&self, worker: WorkerId) -> Result<HashSet<LeaseId>> {
+        let text = "SELECT s.lease_id, r.id, r.cancel_requested, r.cancel_mode FROM sessions s JOIN runs r ON r.id = s.live_run_id \
                     WHERE s.worker_id = ? AND s.state = 'running'";
         let rows = self.store().read().query_all_raw(statement(self.store().backend(), text, vec![worker.0.into()])).await?;
-        let read = |row: &sea_orm::QueryResult| {
-            let mode = row.try_get_by_index::<String>(2)?.parse().unwrap_or(CancelMode::Now);
-            Ok((RunId(row.try_get_by_index(0)?), row.try_get_by_index::<bool>(1)?.then_some(mode)))
-        };
-        let held = rows.iter().map(read).collect::<Result<HashMap<_, _>, sea_orm::DbErr>>()?;
-        let asked = |run: &RunId| held.get(run).copied().unwrap_or(Some(CancelMode::Now));
-        let found: Asked = mine.iter().filter_map(|run| Some((*run, asked(run)?))).collect();
+        let (mut held, mut found) = (HashSet::new(), HashMap::new());
+        for row in rows {
+            held.insert(LeaseId(row.try_get_by_index(0)?));
+            if row.try_get_by_index(2)? {
+                let mode: String = row.try_get_by_index(3)?;
+                found.insert(RunId(row.try_get_by_index(1)?), mode.parse().unwrap_or(CancelMode::Now));
+            }
+        }
         self.inner.cancelled.send_if_modified(|known| {
             let news = **known != found;
             if news {
@@ -79,16 +75,20 @@ impl Queue {
             }
             news
         });
-        Ok(())
+        Ok(held)
     }
 
-    /// Completes when this server knows of a cancel of this run that is not `known` to the caller yet. What another server
-    /// wrote it learns by [`Queue::look_for_cancels`].
+    /// Completes when this server knows of a cancel of this run that is not `known` yet. What another server wrote it learns
+    /// by [`Queue::look_for_cancels`].
     pub async fn cancelled(&self, run: RunId, known: Option<CancelMode>) -> CancelMode {
-        let mut asked = self.inner.cancelled.subscribe();
-        let news = asked.wait_for(|asked| asked.get(&run).is_some_and(|mode| Some(*mode) != known)).await;
-        // The sender lives as long as the queue.
-        news.ok().and_then(|asked| asked.get(&run).copied()).unwrap_or(CancelMode::Now)
+        let mut heard = self.inner.cancelled.subscribe();
+        let news = |asked: &Arc<HashMap<RunId, CancelMode>>| asked.get(&run).is_some_and(|mode| Some(*mode) != known);
+        let told = heard.wait_for(news).await.map(|asked| asked.get(&run).copied()).ok().flatten();
+        match told {
+            Some(mode) => mode,
+            // The sender lives as long as the queue.
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod transaction;
 mod triggers;
 mod workers;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -42,7 +43,7 @@ pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunR
 pub use progress::Terms;
 pub use workers::Registration;
 
-use crate::domain::{RunId, SessionId};
+use crate::domain::{CancelMode, RunId, SessionId};
 use crate::store::Store;
 
 /// The queue. Cheap to clone; all clones are one queue.
@@ -61,7 +62,7 @@ struct Inner {
     /// Another server may have cancelled something.
     cancel_hint: Notify,
     /// Live runs whose end was asked for, as far as this server heard.
-    cancelled: watch::Sender<Arc<cancel::Asked>>,
+    cancelled: watch::Sender<Arc<HashMap<RunId, CancelMode>>>,
     /// Something was written.
     changes: Notify,
     figures: figures::Cache,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cancel::{cancel, unfinished};
 use super::transaction::{Step, transaction};
 use super::{CleanedUp, Queue, locked};
-use crate::domain::{Error, Result, Session, SessionId, SessionKind, SessionOrigin, SessionState, TriggerId, UnixMicros};
+use crate::domain::{CancelMode, Error, Result, Session, SessionId, SessionKind, SessionOrigin, SessionState, TriggerId, UnixMicros};
 use crate::metrics;
 use crate::store::entity::{conversation, delivery, run, run_delivery, session, transcript_part};
 use crate::store::rows::sessions_of;
@@ -25,7 +25,7 @@ impl Queue {
     pub async fn reset_session(&self, session: SessionId, cancel_runs: bool, purge: bool, reason: &str) -> Result<Session> {
         let reset = transaction!(self, "reset_session", tx => reset(tx, session, cancel_runs, purge, reason).await)?;
         if cancel_runs {
-            self.hint_cancel(reset.live_run_id);
+            self.hint_cancel(reset.live_run_id.map(|run| (run, CancelMode::Now)));
         }
         Ok(reset)
     }

@@ -80,7 +80,7 @@ pub(super) async fn settle<T>(tx: DatabaseTransaction, done: Step<T>) -> Step<T>
             Ok(done)
         }
         Err(fault) => {
-            // What failed is what matters; a connection that cannot roll back is closed by its pool.
+            // What failed is what matters; a connection that cannot roll back is closed when it comes back to its pool.
             let _ = tx.rollback().await;
             Err(fault)
         }

@@ -8,7 +8,7 @@ use super::outcome::{self, Ending};
 use super::sessions::delete_belongings;
 use super::transaction::{Step, transaction};
 use super::{DeletedTrigger, Queue, locked};
-use crate::domain::{Error, Result, RunEvent, RunId, RunStatus, SessionId, TriggerId};
+use crate::domain::{CancelMode, Error, Result, RunEvent, RunId, RunStatus, SessionId, TriggerId};
 use crate::store::entity::{limit, run, session, trigger, trigger_secret};
 
 /// Rows that one transaction takes.
@@ -69,7 +69,7 @@ impl Queue {
                 break;
             }
             deleted.cancelled_run_count += i64::try_from(ended.len()).unwrap_or(i64::MAX);
-            self.hint_cancel(ended);
+            self.hint_cancel(ended.into_iter().map(|run| (run, CancelMode::Now)));
         }
         loop {
             let gone = transaction!(self, "delete_sessions", tx => delete_some_sessions(tx, trigger).await)?;

@@ -112,8 +112,9 @@ impl Claims {
                 for assignment in assignments {
                     metrics::run_began();
                     let lease = assignment.lease;
-                    let task = self.runs.spawn(attempt::run(self.shared.clone(), assignment, self.interrupt.clone()));
-                    self.shared.leases().insert(task.id(), lease);
+                    let over = self.interrupt.child_token();
+                    let task = self.runs.spawn(attempt::run(self.shared.clone(), assignment, over.clone()));
+                    self.shared.leases().insert(task.id(), (lease, over));
                 }
                 count
             }
@@ -129,7 +130,7 @@ impl Claims {
     async fn give_back_unknown(&mut self) -> bool {
         let queue = &self.shared.queue;
         let Ok(held) = queue.leases_of(self.shared.worker).await else { return false };
-        let known: Vec<Lease> = self.shared.leases().values().copied().collect();
+        let known: Vec<Lease> = self.shared.leases().values().map(|(lease, _)| *lease).collect();
         for lease in held.into_iter().filter(|lease| !known.contains(lease)) {
             match queue.interrupt(&lease).await {
                 Ok(()) | Err(Error::Fenced) => tracing::warn!(run.id = %lease.run_id, "a claim whose answer was lost is given back"),
@@ -171,7 +172,7 @@ impl Claims {
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let lease = self.shared.leases().remove(&id);
-        let (Some(lease), Err(error)) = (lease, ended) else { return };
+        let (Some((lease, _)), Err(error)) = (lease, ended) else { return };
         tracing::error!(run.id = %lease.run_id, error = %error, "the task of a run failed");
         let mark = kill::Mark::run(self.shared.worker, lease.run_id);
         let _ = tokio::task::spawn_blocking(move || kill::sweep(&[mark], None)).await;
@@ -182,8 +183,8 @@ impl Claims {
     }
 }
 
-/// What the tasks of a tenure are working on.
-pub(super) type Leases = HashMap<Id, Lease>;
+/// What the tasks of a tenure are working on, and what ends each.
+pub(super) type Leases = HashMap<Id, (Lease, CancellationToken)>;
 
 async fn look(shared: Arc<Shared>) {
     match shared.probe.check(&shared.setup).await {

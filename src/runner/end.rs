@@ -42,8 +42,16 @@ impl Attempt {
         let began = self.crew.claimed;
         let (session, data_dir) = (self.assignment.session.id, self.shared.setup.data_dir.clone());
         let once = self.assignment.session.kind == SessionKind::Once;
+        let (shared, lease) = (self.shared.clone(), self.assignment.lease);
         let journal = self.shared.journal.clone();
-        let closed = self.close(verdict, kept).await;
+        let mut closed = self.close(verdict, kept).await;
+        if let Err(error) = &closed
+            && !matches!(error, Error::Fenced)
+        {
+            // Whatever could not be written: a run must not stay with nobody.
+            tracing::error!(run.id = %run, error = %error, "the end of the run could not be written; it goes on as another attempt");
+            closed = patiently(&shared.fence, run, "the interruption", || shared.queue.interrupt(&lease)).await;
+        }
         // Readers see the end at once instead of at their next look.
         journal.announce(run);
         if let Err(error) = closed {

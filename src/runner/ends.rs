@@ -1,4 +1,4 @@
-//! What can end a run from outside: a cancel, at once or after a tool call, the end of the server, and that of its lease.
+//! What can end a run from outside: a cancel, at once or after a tool call, and the end of the server.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Ends {
         }
         tokio::select! {
             biased;
-            () = self.shared.fence.passed() => Wish::Stop(self.wanted.insert(Stopped::Lost).clone()),
+            () = self.shared.fence.passed() => Wish::Stop(Stopped::Lost),
             mode = &mut self.cancelled => {
                 self.asked = Some(mode);
                 self.cancelled = asked_beyond(self.shared.queue.clone(), self.run, Some(mode));

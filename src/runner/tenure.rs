@@ -4,11 +4,13 @@
 //! away, the process stood still); then every agent is ended at the fence, and the process begins another tenure as soon
 //! as the database lets it.
 
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch as channel;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::claims::Claims;
@@ -16,12 +18,14 @@ use super::fence::{Clock, Fence, millis};
 use super::kill::{Mark, sweep};
 use super::watchdog::{self, Watchdog};
 use super::{Probe, Setup, Shared};
-use crate::domain::{Error, Result, RunId, Settings, WorkerId};
+use crate::domain::{Error, LeaseId, Result, Settings, WorkerId};
 use crate::journal::Journal;
 use crate::queue::{Queue, Recovered, Registration};
 
 /// How often cancels of other servers are looked for when no hint comes.
 const LOOK: Duration = Duration::from_secs(1);
+/// A lease that nobody works under for this long is given back.
+const NOBODYS: Duration = Duration::from_secs(10);
 /// Between two tries to become a worker again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -202,13 +206,41 @@ async fn guard(shared: &Shared, watchdog: &mut Option<Watchdog>) -> Infallible {
     }
 }
 
+/// Looks at what this worker holds: cancels of others end attempts, and so do leases that are not there any more. A lease
+/// that nobody works under is given back.
 async fn cancels(shared: &Shared) -> Infallible {
+    let mut idle: HashMap<LeaseId, Instant> = HashMap::new();
     loop {
         tokio::select! { () = tokio::time::sleep(LOOK) => {}, () = shared.queue.cancel_hint() => {} }
-        let mine: Vec<RunId> = shared.leases().values().map(|lease| lease.run_id).collect();
-        if let Err(error) = shared.queue.look_for_cancels(shared.worker, &mine).await {
-            tracing::debug!(%error, "cancels of other servers cannot be looked for");
+        let mine: Vec<_> = shared.leases().values().cloned().collect();
+        let held = match shared.queue.look_for_cancels(shared.worker).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::debug!(%error, "cancels of other servers cannot be looked for");
+                continue;
+            }
+        };
+        mine.iter().filter(|(lease, _)| !held.contains(&lease.id)).for_each(|(_, over)| over.cancel());
+        let known: HashSet<LeaseId> = shared.leases().values().map(|(lease, _)| lease.id).collect();
+        idle.retain(|lease, _| held.contains(lease));
+        for lease in held.into_iter().filter(|lease| !known.contains(lease)) {
+            // A claim that is on its way is known in a moment.
+            if idle.entry(lease).or_insert_with(Instant::now).elapsed() > NOBODYS {
+                give_back(shared, lease).await;
+            }
         }
+    }
+}
+
+async fn give_back(shared: &Shared, id: LeaseId) {
+    let held = shared.queue.leases_of(shared.worker).await.unwrap_or_default();
+    let Some(lease) = held.into_iter().find(|lease| lease.id == id) else { return };
+    if shared.leases().values().any(|(known, _)| known.id == id) {
+        return;
+    }
+    match shared.queue.interrupt(&lease).await {
+        Ok(()) | Err(Error::Fenced) => tracing::error!(run.id = %lease.run_id, "a run that nobody worked on is given back"),
+        Err(error) => tracing::warn!(run.id = %lease.run_id, %error, "a run that nobody works on cannot be given back yet"),
     }
 }
 

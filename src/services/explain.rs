@@ -193,7 +193,7 @@ fn busy_effect(foreseen: &Foreseen) -> String {
     });
     let wait = foreseen.not_before.since(UnixMicros::now());
     // The whole seconds of a quiet period; the moments that this look took are not told.
-    let seconds = (wait.as_millis() + 999) / 1000;
+    let seconds = wait.as_millis().div_ceil(1000);
     let effect = match foreseen.accepted.outcome {
         DeliveryOutcome::Queued if foreseen.wait == Some(WaitReason::Breaker) => format!("waits {seconds} s for the loop breaker"),
         DeliveryOutcome::Queued => match (foreseen.session.map(|(_, state)| state), foreseen.queued) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 #[cfg(test)]
 use sea_orm::DatabaseConnection;
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{Config, Store};
 use crate::domain::{Error, Result};
@@ -62,6 +62,7 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(is_sound(connection)))
         .connect_with(options.clone().create_if_missing(true))
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be opened", path.display()), &error))?;
@@ -80,6 +81,22 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
     let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
     Ok(Store { lifeline: writer.clone(), writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+}
+
+/// Whether a connection that comes back is outside of any transaction; one that is not is closed.
+///
+/// A full disk makes SQLite roll back by itself. The rollback that follows then fails, and the driver goes on counting a
+/// transaction that is not there: what is begun next would be a savepoint within it, and committing that would store nothing.
+async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be on its way; after an answer it has arrived.
+        connection.ping().await?;
+    }
+    let sound = !connection.is_in_transaction();
+    if !sound {
+        tracing::warn!("a connection to the database was left in the middle of a transaction; it is closed");
+    }
+    Ok(sound)
 }
 
 fn check_version(version: &str) -> Result<()> {
@@ -238,6 +255,23 @@ mod tests {
         let pragma = |name: &str| Statement::from_string(sea_orm::DbBackend::Sqlite, format!("PRAGMA {name}"));
         let mode = writer(&store).query_one_raw(pragma("synchronous")).await.expect("asked").expect("a row");
         assert_eq!(mode.try_get_by_index::<i32>(0).expect("a number"), 2, "FULL");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_rolled_back_by_itself_costs_no_later_one() {
+        use sea_orm::{ConnectionTrait, Statement};
+        let (store, _dir) = scratch().await;
+        let tx = store.begin().await.expect("begun");
+        // As SQLite does by itself when the disk is full.
+        tx.execute_unprepared("ROLLBACK").await.expect("rolled back");
+        assert!(tx.rollback().await.is_err(), "there is nothing to roll back");
+        store.begin().await.expect("begun").rollback().await.expect("rolled back");
+        let tx = store.begin().await.expect("begun");
+        tx.execute_unprepared("INSERT INTO settings (name, value, version, update_time) VALUES ('x', '', 1, 1)").await.expect("written");
+        tx.commit().await.expect("committed");
+        let count = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT count(*) FROM settings WHERE name = 'x'");
+        let row = store.read().query_one_raw(count).await.expect("asked").expect("a row");
+        assert_eq!(row.try_get_by_index::<i64>(0).expect("a number"), 1, "what was committed is there");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use super::*;
 use crate::domain::{ApiKeyId, RunId, SessionId, TriggerId};
 use crate::store::entity::{attempt, delivery, delivery_payload, journal_chunk, remembered_request, run, run_delivery, session};
-use crate::store::{Remembered, samples, scratch};
+use crate::store::{Remembered, samples, scratch, scratches};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const TRIGGER: TriggerId = TriggerId(Uuid::from_u128(1));
@@ -153,4 +153,17 @@ async fn the_gauges_tell_how_many_wait_and_since_when() {
     let due = samples::put(&store, samples::run(SessionId::new())).await;
     samples::put(&store, samples::run(SessionId::new())).await;
     assert_eq!(store.queue_figures(UnixMicros::now()).await.expect("read"), (3, Some(UnixMicros(due.create_time))));
+}
+
+#[tokio::test]
+async fn it_comes_to_its_end_on_every_database() {
+    for (store, _dir) in scratches().await {
+        for finished in [false, true] {
+            put_run(&store, 30, finished).await;
+        }
+        for old in Old::ALL {
+            while store.delete_old(old, days_ago(10)).await.expect("deleted") > 0 {}
+        }
+        assert_eq!(run::Entity::find().count(store.read()).await.expect("counted"), 1, "the one that is not finished");
+    }
 }

@@ -67,7 +67,7 @@ fn text(query: &UsageQuery, offset: i64, limit: u32) -> (String, Vec<Value>) {
     let runs = narrowed("r", true);
     // A stopped delivery has no session, model or lineage that it could be added to.
     let whole = query.session_id.is_none() && query.groups.iter().all(|group| *group == UsageGroup::Trigger);
-    let stopped = whole.then(|| stopped(&narrowed("d", false))).unwrap_or_default();
+    let stopped = if whole { stopped(&narrowed("d", false)) } else { String::new() };
     let text = format!(
         "WITH bucket (begin_time, from_time, until_time) AS (VALUES {buckets}), \
          fresh AS ({fresh}), every_run AS ({all}), \

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::support::client::Client;
 use crate::support::cluster::{Cluster, SHORT_LEASES};
 use crate::support::load::Load;
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, ask};
 use crate::support::processes;
 use crate::support::server::Setup;
 
@@ -27,6 +27,54 @@ impl Dice {
     }
 }
 
+/// A trigger whose runs are only bounded by what happens to them, and the load on it.
+async fn load_on(cluster: &Cluster, threads: u32, events: u32, marks: &str) -> Load {
+    let mut client = Client::connect(&cluster.servers[0]).await;
+    let (url, secret) = client
+        .github_trigger("load", |trigger| {
+            trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() });
+            trigger.retry = Some(v1::RetryPolicy { max_attempts: Some(10), ..Default::default() });
+        })
+        .await;
+    let path = url[url.find("/hooks").expect("a path")..].to_owned();
+    Load { targets: Arc::new(Mutex::new(cluster.urls())), path, secret, threads, events, marks: marks.to_owned() }
+}
+
+/// Waits until so many runs succeeded.
+async fn all_succeeded(database: &str, count: usize, within: Duration) {
+    let began = Instant::now();
+    while ask(database, "SELECT count(*) FROM runs WHERE status = 'succeeded'") != count.to_string() {
+        let states = ask(database, "SELECT string_agg(status || ' ' || failure_message, '; ') FROM runs WHERE status <> 'succeeded'");
+        assert!(began.elapsed() < within, "not every run succeeded: {states}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_load_loses_nothing_and_is_no_crash_of_any_run() {
+    let Some(database) = crate::migrations::postgres() else { return };
+    let mut setup = Setup { database: Some(database.clone()), ..Setup::fake() }.with(SHORT_LEASES);
+    setup.agent_env.push(("FAKE_CLAUDE_TICK_MS".to_owned(), "25".to_owned()));
+    let mut cluster = Cluster::new(setup);
+    for _ in 0..3 {
+        cluster.add("all");
+    }
+    let load = load_on(&cluster, 10, 8, "[[sleep: 0.5]]").await;
+    let senders = load.send();
+    for server in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.servers[server].stop();
+        processes::none_remains(cluster.servers[server].dir(), Duration::from_secs(1)).await;
+        cluster.servers[server].start();
+        *load.targets.lock().await = cluster.urls();
+    }
+    let acked = Load::acked(senders).await;
+    all_succeeded(&database, acked.len(), Duration::from_secs(120)).await;
+    load.judge(&cluster.spawns(), &acked);
+    assert_eq!(ask(&database, "SELECT sum(interruptions) FROM runs"), "0");
+    assert!(cluster.doctor().contains("ok       invariants of the database"), "{}", cluster.doctor());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled() {
     let Some(postgres) = Postgres::start(&[]) else { return };
@@ -36,21 +84,7 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
     for _ in 0..3 {
         cluster.add("all");
     }
-    let mut client = Client::connect(&cluster.servers[0]).await;
-    let (url, secret) = client
-        .github_trigger("load", |trigger| {
-            trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() });
-            trigger.retry = Some(v1::RetryPolicy { max_attempts: Some(10), ..Default::default() });
-        })
-        .await;
-    let load = Load {
-        targets: Arc::new(Mutex::new(cluster.urls())),
-        path: url[url.find("/hooks").expect("a path")..].to_owned(),
-        secret,
-        threads: 12,
-        events: 12,
-        marks: "[[sleep: 0.4]]".to_owned(),
-    };
+    let load = load_on(&cluster, 12, 12, "[[sleep: 0.4]]").await;
     let senders = load.send();
     let (began, mut dice, mut count) = (Instant::now(), Dice(7), [0_u32; 3]);
     while began.elapsed() < TROUBLE {
@@ -77,14 +111,15 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
         }
     }
     let acked = Load::acked(senders).await;
-    let all = acked.len().to_string();
-    while postgres.ask("SELECT count(*) FROM runs WHERE status = 'succeeded'") != all {
-        let states = postgres.ask("SELECT string_agg(status || ' ' || failure_message, '; ') FROM runs WHERE status <> 'succeeded'");
-        assert!(began.elapsed() < TROUBLE + Duration::from_secs(120), "not every run succeeded: {states}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    all_succeeded(&postgres.url(), acked.len(), Duration::from_secs(120)).await;
     let again = postgres.ask("SELECT count(*) FROM attempts WHERE exit = 'interrupted'");
-    eprintln!("{} kills, {} freezes, {} crashes of PostgreSQL; {again} attempts interrupted of {all} runs", count[0], count[1], count[2]);
+    eprintln!(
+        "{} kills, {} freezes, {} crashes of PostgreSQL; {again} attempts interrupted of {} runs",
+        count[0],
+        count[1],
+        count[2],
+        acked.len()
+    );
     load.judge(&cluster.spawns(), &acked);
     assert!(cluster.doctor().contains("ok       invariants of the database"), "{}", cluster.doctor());
     for server in &mut cluster.servers {

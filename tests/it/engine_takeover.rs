@@ -159,6 +159,32 @@ async fn a_database_that_is_away_for_long_ends_agents_and_runs_go_on_after() {
     assert_eq!(answer.outcome(), "queued", "the sender's second try");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_is_now_and_leaves_no_process() {
+    let mut server = Setup::fake().start();
+    let mut client = Client::connect(&server).await;
+    let (_, _, run) = long_run(&mut client).await;
+    spawned(&server.journal_path(), 1, SOON).await;
+    server.signal(Signal::SIGTERM);
+    let begin = Instant::now();
+    while !server.log().contains("stopping") {
+        assert!(begin.elapsed() < SOON, "it does not stop");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!processes::of_runs(server.dir()).is_empty(), "live runs may end first");
+    server.signal(Signal::SIGTERM);
+    // Far less than the time that runs may take to end.
+    let begin = Instant::now();
+    server.stop();
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    processes::none_remains(server.dir(), Duration::from_secs(5)).await;
+    server.start();
+    let mut client = Client::connect(&server).await;
+    let spawns = spawned(&server.journal_path(), 2, SOON).await;
+    assert_eq!(spawns[0].run_id(), spawns[1].run_id());
+    assert_eq!(client.run(&run).await.attempt, 2);
+}
+
 #[test]
 fn two_servers_do_not_share_a_data_directory_or_an_sqlite_file() {
     let server = Setup::fake().start();

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
 
 mod architecture;
+mod cli;
 mod contract;
 mod crash;
 mod dashboard;

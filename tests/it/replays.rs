@@ -77,7 +77,7 @@ async fn a_replay_is_a_new_delivery_that_runs_again_and_is_linked() {
 
     let request = v1::GetDeliveryRequest { delivery_id: then.id.clone(), ..Default::default() };
     let shown = world.client.triggers.get_delivery(request).await.expect("found").into_inner().delivery.expect("a delivery");
-    assert_eq!(shown.replayed_by_delivery_ids, [delivery.id.clone()]);
+    assert_eq!(shown.replayed_by_delivery_ids, std::slice::from_ref(&delivery.id));
     assert!(world.all().await.iter().any(|one| one.id == then.id && one.replayed_by_delivery_ids == [delivery.id.clone()]));
     let full = v1::GetDeliveryRequest { delivery_id: delivery.id.clone(), view: v1::DeliveryView::Full.into(), body_offset: 0 };
     let full = world.client.triggers.get_delivery(full).await.expect("found").into_inner().delivery.expect("a delivery");

@@ -8,7 +8,7 @@ import { valuesOf } from "../src/pages/trigger/event_values.tsx";
 import { quoted } from "../src/pages/trigger/explanation.tsx";
 import { excerpt } from "../src/pages/trigger/expression.tsx";
 import { parseHeaders } from "../src/pages/trigger/headers.ts";
-import { stepText } from "../src/pages/trigger/steps.ts";
+import { stepText, testCommand } from "../src/pages/trigger/steps.ts";
 import { byTrigger, lastDays, successRate } from "../src/pages/triggers/usage.ts";
 
 const full = create(TriggerSchema, {
@@ -71,6 +71,15 @@ test("a set-up step has the address and the slug in it", () => {
   expect(of("Payload URL: the trigger's webhook_url.")).toBe("Payload URL: `https://r.example/hooks/x/y`.");
   expect(of("Run `reprise trigger rotate-secret SLUG`")).toBe("Run `reprise trigger rotate-secret x`");
   expect(of("`POST {the trigger's webhook_url}` and `SLUGS`")).toBe("`POST {https://r.example/hooks/x/y}` and `SLUGS`");
+});
+
+test("a test webhook is signed as its sender signs, where a shell can", () => {
+  const of = (source: Source, hmac?: object) =>
+    testCommand(create(TriggerSchema, { source, webhookUrl: "https://r.example/h", ...(hmac ? { hmac } : {}) }));
+  expect(of(Source.GITHUB)).toContain("x-hub-signature-256: sha256=$sum");
+  expect(of(Source.GENERIC_HMAC, { header: "x-sig", prefix: "v=" })).toContain("x-sig: v=$sum");
+  expect(of(Source.GENERIC_HMAC, { encoding: 2 })).toBeUndefined();
+  expect(of(Source.MANUAL)).toBeUndefined();
 });
 
 test("headers are read line by line, and a wrong line is named", () => {

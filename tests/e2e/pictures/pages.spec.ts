@@ -15,10 +15,21 @@ test("pictures of every page", async ({ context, api, server }) => {
     filterExpression: 'event.kind == "issue_comment" && event.text.contains("review")',
     authorRule: { ownIdentities: ["reprise-bot"] },
   });
-  await githubTrigger(api, "x", { slug: "linear-triage", source: Source.LINEAR, displayName: "Triage of new issues" }).catch(() => undefined);
-  await api.createTrigger({ slug: "nightly", source: Source.MANUAL, resumeSessions: false, action: { case: "prompt", value: { template: "Look at the shop." } } });
+  await githubTrigger(api, "x", { slug: "linear-triage", source: Source.LINEAR, displayName: "Triage of new issues" }).catch(
+    () => undefined,
+  );
+  await api.createTrigger({
+    slug: "nightly",
+    source: Source.MANUAL,
+    resumeSessions: false,
+    action: { case: "prompt", value: { template: "Look at the shop." } },
+  });
   const send = async (number: number, body: string, title?: string, login?: string) => {
-    await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: comment(number, body, { title, login }) });
+    await server.post(trigger.url, trigger.secret, {
+      source: "github",
+      event: "issue_comment",
+      body: comment(number, body, { title, login }),
+    });
     const { deliveries } = await api.triggers.listDeliveries({ triggerId: trigger.id, pageSize: 1 });
     return deliveries[0];
   };
@@ -27,7 +38,12 @@ test("pictures of every page", async ({ context, api, server }) => {
   await done(await send(412, "Please review. file: cart.txt"));
   const filtered = await send(412, "thanks, looks good", undefined, "jonas");
   await send(412, "review done", undefined, "reprise-bot");
-  await done(await send(412, `review again ${bash("printf 'running 41 tests\\n\\033[32mtest retry::first ... ok\\033[0m\\n\\033[31mtest retry::second ... FAILED\\033[0m\\n'; exit 101")} [[say: The second test fails: \`retry\` counts from one. The word was HERON.]]`));
+  await done(
+    await send(
+      412,
+      `review again ${bash("printf 'running 41 tests\\n\\033[32mtest retry::first ... ok\\033[0m\\n\\033[31mtest retry::second ... FAILED\\033[0m\\n'; exit 101")} [[say: The second test fails: \`retry\` counts from one. The word was HERON.]]`,
+    ),
+  );
   await done(await send(409, "review [[status: 400]]", "Bump serde to 1.0.230"));
   await done(await send(406, "please review this one", "Cache the price list"));
   await api.fire("nightly", { payload: { text: "go" }, prompt: "[[say: Nothing to do.]]" });

@@ -1,11 +1,15 @@
 import type { Page } from "@playwright/test";
 import { Source } from "../../../clients/typescript/dist/node.js";
 import { Server } from "../support/server.ts";
-import { expect, freshSlug, signedIn, test } from "../support/test.ts";
+import { expect, freshSlug, test } from "../support/test.ts";
 
 /** A run of the test double with so many entries; gives its id and slug. */
 async function filled(api: ReturnType<Server["api"]>, prompt: string): Promise<string> {
-  const { trigger } = await api.createTrigger({ slug: freshSlug("speed"), source: Source.MANUAL, action: { case: "prompt", value: { template: "x" } } });
+  const { trigger } = await api.createTrigger({
+    slug: freshSlug("speed"),
+    source: Source.MANUAL,
+    action: { case: "prompt", value: { template: "x" } },
+  });
   const { run } = await api.fire(trigger?.id ?? "", { payload: { text: "go" }, prompt });
   return run?.id ?? "";
 }
@@ -67,10 +71,12 @@ test("first page", async ({ page }) => {
     await page.goto(`${server.origin}/`);
     await expect(page.locator("main h1")).toBeVisible();
     await expect(page.locator("main .list").first()).toBeVisible();
-    spans.push(await page.evaluate(() => {
-      const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-      return Math.max(navigation?.domInteractive ?? 0, ...performance.getEntriesByType("paint").map((one) => one.startTime));
-    }));
+    spans.push(
+      await page.evaluate(() => {
+        const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+        return Math.max(navigation?.domInteractive ?? 0, ...performance.getEntriesByType("paint").map((one) => one.startTime));
+      }),
+    );
   }
   report("Now, first contentful paint, worst of 5", `${Math.round(Math.max(...spans))} ms`, "1000 ms");
 });
@@ -89,7 +95,8 @@ test("a run of 100,000 entries", async ({ page }) => {
         const begun = performance.now();
         document.querySelector<HTMLElement>("main a.row")?.click();
         await new Promise<void>((done) => {
-          const look = () => (document.querySelectorAll(".log .e").length > 5 ? requestAnimationFrame(() => done()) : requestAnimationFrame(look));
+          const look = () =>
+            document.querySelectorAll(".log .e").length > 5 ? requestAnimationFrame(() => done()) : requestAnimationFrame(look);
           look();
         });
         return performance.now() - begun;

@@ -88,7 +88,8 @@ export class Server {
 
   /** Makes every session look as if it had last been used so many days ago. */
   async age(days: number): Promise<void> {
-    const change = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
+    const change =
+      "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
     await output("python3", ["-c", change, join(this.home, "data/reprise.db"), String(days * 86_400_000_000)]);
   }
 
@@ -118,7 +119,8 @@ export class Server {
       lines.push(`[agent.claude]\ncommand = "${paced}"`);
     } else {
       const claude = process.env["REPRISE_TEST_CLAUDE"] ?? join(ROOT, ".tools/claude/bin/claude");
-      if (!existsSync(claude)) throw new Error("REPRISE_TEST_CLAUDE names the real Claude Code; sh tests/tools/claude.sh .tools/claude fetches it");
+      if (!existsSync(claude))
+        throw new Error("REPRISE_TEST_CLAUDE names the real Claude Code; sh tests/tools/claude.sh .tools/claude fetches it");
       lines.push(`[agent.claude]\ncommand = "${claude}"`);
       lines.push(`[agent.claude.env]\nANTHROPIC_BASE_URL = "http://127.0.0.1:${await this.#modelPort()}"\nANTHROPIC_API_KEY = "offline"`);
     }

@@ -1,9 +1,9 @@
 import { batch, signal } from "@preact/signals";
-import { type JournalEntry, RepriseError, type Run, type WatchRunEvent, type WatchRunOptions, watchRunEvents } from "@reprise/client";
+import { type JournalEntry, RepriseError, type Run, type WatchRunEvent, type WatchRunOptions } from "@reprise/client";
 import { useEffect, useMemo } from "preact/hooks";
 import { formatSpan } from "../lib/format.ts";
-import { reprise } from "./api.ts";
 import { isTooLarge, kindName, surplus, weigh } from "./journal.ts";
+import { apiSource } from "./run_source.ts";
 import { runSlot, whileVisible } from "./stream.ts";
 import { type Writing, withDelta, withoutBlock } from "./writing.ts";
 
@@ -41,6 +41,8 @@ const FIRST = 200;
 const PAGE = 500;
 /** Least time between two changes of what is shown; a little less than two frames. */
 const LEAST_MS = 30;
+/** A page that failed is not asked for again before. */
+const AGAIN_MS = 3000;
 
 /**
  * The journal of one run: a window of its entries without gaps. While it is attached, the stream makes it grow at its
@@ -85,6 +87,7 @@ export class RunLog {
   /** Entries that came while the page was read that may reach the end. */
   #arriving: JournalEntry[] | undefined;
   #begun = false;
+  #pageAgainAt = 0;
   #reading = new AbortController();
 
   constructor(source: RunLogSource, at?: number, kinds: Kinds = []) {
@@ -141,7 +144,7 @@ export class RunLog {
 
   /** Reads a page before the window. */
   older(): Promise<void> {
-    if (this.paging.peek() || !this.ready.peek() || !this.hasOlder.peek()) return Promise.resolve();
+    if (!this.#mayPage() || !this.hasOlder.peek()) return Promise.resolve();
     return this.#read(async (signal) => {
       const page = await this.#source.page({ before: this.first, kinds: this.#kinds, size: PAGE }, signal);
       return () => {
@@ -154,7 +157,7 @@ export class RunLog {
 
   /** Reads a page after the window; when it reaches the end the window is attached again. */
   newer(): Promise<void> {
-    if (this.paging.peek() || !this.ready.peek() || this.attached.peek()) return Promise.resolve();
+    if (!this.#mayPage() || this.attached.peek()) return Promise.resolve();
     return this.#read(async (signal) => {
       this.#arriving = [];
       const page = await this.#source.page({ after: this.last, kinds: this.#kinds, size: PAGE }, signal);
@@ -164,6 +167,11 @@ export class RunLog {
         this.#cutStart();
       };
     });
+  }
+
+  /** Scrolling asks many times a second; a page that failed is asked for again only after a while. */
+  #mayPage(): boolean {
+    return this.ready.peek() && !this.paging.peek() && performance.now() >= this.#pageAgainAt;
   }
 
   /** Replaces the window by the end of the journal, for "jump to live". */
@@ -250,6 +258,7 @@ export class RunLog {
       });
     } catch (thrown) {
       if (!signal.aborted) this.error.value = RepriseError.from(thrown);
+      this.#pageAgainAt = performance.now() + AGAIN_MS;
     } finally {
       if (!signal.aborted) {
         this.paging.value = false;
@@ -363,29 +372,4 @@ export function useRunLog(runId: string, at?: number, raw = false, kinds: Kinds 
   const log = useMemo(() => new RunLog(apiSource(runId, raw), at, kinds), [runId, at, raw]);
   useEffect(() => whileVisible(runSlot, (stop) => log.follow(stop)), [log]);
   return log;
-}
-
-function apiSource(runId: string, includeRaw: boolean): RunLogSource {
-  return {
-    watch: (options) => watchRunEvents(reprise.runs, runId, { ...options, includeRaw }),
-    page: async ({ before, after, kinds, size }, signal) => {
-      const newestFirst = after === undefined;
-      const position =
-        before !== undefined
-          ? { case: "beforeSequence" as const, value: before }
-          : { case: "afterSequence" as const, value: Math.max(0, after ?? 0) };
-      const answer = await reprise.runs.listJournalEntries(
-        {
-          runId,
-          kinds: [...kinds],
-          newestFirst,
-          includeRaw,
-          pageSize: size,
-          ...(before === undefined && after === undefined ? {} : { position }),
-        },
-        { signal },
-      );
-      return { entries: newestFirst ? answer.entries.toReversed() : answer.entries, more: answer.nextPageToken !== "" };
-    },
-  };
 }

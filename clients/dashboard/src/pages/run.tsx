@@ -14,7 +14,8 @@ import { formatSpan, toMs } from "../lib/format.ts";
 import { runEnded, runState } from "../lib/words.ts";
 import { RunHead } from "./run/head.tsx";
 import { withLiveUsage } from "./run/live_usage.ts";
-import { hiddenGroups, kindsLeft, Log, sequenceInHash } from "./run/log.tsx";
+import { Log } from "./run/log.tsx";
+import { hiddenGroups, kindsLeft, sequenceInHash } from "./run/use_log.ts";
 import "../style/run.css";
 
 const TRAIL = [{ href: "/runs", label: "Runs" }];

@@ -1,12 +1,12 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Delivery, type RepriseError, type Run, type Session, SessionState } from "@reprise/client";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "../app/keys.ts";
 import { Page, PageHead, type PageProps } from "../app/page.tsx";
 import { hrefs } from "../app/routes.ts";
 import { Button, Empty, Loading, State, Tag } from "../components/basics.tsx";
 import { ErrorNotice } from "../components/error.tsx";
-import { Id, Span, When } from "../components/text.tsx";
+import { Age, Id, Span, When } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { useRunRows } from "../data/lists.ts";
 import { useQuery } from "../data/query.ts";
@@ -19,6 +19,7 @@ import { Memory } from "./session/memory.tsx";
 import { TimelineView } from "./session/timeline_view.tsx";
 import "../style/session.css";
 
+const NEAR_TOP = 120;
 const TRAIL = [{ href: "/sessions", label: "Sessions" }];
 
 /** A thread: its timeline, its history, and what the agent remembers of it. */
@@ -31,7 +32,8 @@ function Thread({ id }: { id: string }) {
   const list = useRunRows({ sessionId: id, pageSize: 500 });
   const runs = list.rows.rows.value;
   // Whatever changes a session is a change of one of its runs, also of those that are not shown yet.
-  const pulse = list.rows.known.value.map((run) => `${run.id}${run.state}`).join();
+  const pulse = list.rows.ready.value ? list.rows.known.value.map((run) => `${run.id}${run.state}`).join() : "";
+  const followed = useRef(false);
   const session = useQuery(["session", id], async (signal) => {
     const answer = await reprise.sessions.getSession({ sessionId: id }, { signal });
     return answer.session;
@@ -46,12 +48,22 @@ function Thread({ id }: { id: string }) {
   );
   useEffect(() => {
     if (pulse === "") return;
+    // The first snapshot is as old as what was read beside it.
+    if (!followed.current) {
+      followed.current = true;
+      return;
+    }
     const timer = setTimeout(() => {
       session.reload();
       deliveries.reload();
     }, 250);
     return () => clearTimeout(timer);
   }, [pulse]);
+  // A new run belongs on the timeline at once, unless somebody reads further down, where it would move the page.
+  const held = list.rows.heldCount.value;
+  useEffect(() => {
+    if (held > 0 && list.rows.ready.peek() && (document.querySelector(".main")?.scrollTop ?? 0) < NEAR_TOP) list.rows.release();
+  }, [held]);
   if (!session.data) {
     return (
       <Page title={<Id id={id} />} trail={TRAIL} tab="Session">
@@ -119,11 +131,7 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
       <PageHead
         title={name}
         detail={name === detail ? undefined : detail}
-        state={
-          <State {...state}>
-            {session.state === SessionState.RUNNING && current?.startTime ? <Span from={toMs(current.startTime)} /> : undefined}
-          </State>
-        }
+        state={<State {...state}>{since(session, current)}</State>}
         buttons={
           <>
             <Button onClick={() => setAct("fork")} disabled={!session.agentSessionId}>
@@ -162,6 +170,12 @@ function Shown({ session, runs, ready, deliveries, live, errors, onSession }: Sh
       {act && <ActDialog act={act} session={session} runs={runs} onClose={() => setAct(undefined)} onSession={onSession} />}
     </Page>
   );
+}
+
+/** How long it runs, or how long it has done nothing. */
+function since(session: Session, current: Run | undefined) {
+  if (session.state === SessionState.IDLE) return session.lastUseTime && <Age ms={toMs(session.lastUseTime)} />;
+  return session.state === SessionState.RUNNING && current?.startTime ? <Span from={toMs(current.startTime)} /> : undefined;
 }
 
 function Meta({ session }: { session: Session }) {

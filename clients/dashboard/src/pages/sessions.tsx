@@ -209,7 +209,7 @@ function Nothing({ filtered }: { filtered: boolean }) {
   return (
     <Empty
       text="A session is the conversation about one thread: a pull request, an issue, a task. Triggers that continue sessions make one with the first event of a thread. Turn that on for a trigger:"
-      command={<CopyBlock text="reprise trigger update SLUG --resume-sessions true" />}
+      command={<CopyBlock text="reprise trigger update SLUG --resume" />}
       link={{ href: "/triggers", label: "Triggers" }}
     />
   );

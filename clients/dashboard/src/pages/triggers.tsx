@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Delivery, DeliveryOutcome, Source, type Trigger, UsageBucket, UsageGroup, type UsageRow } from "@reprise/client";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { useKeys } from "../app/keys.ts";
 import { Page } from "../app/page.tsx";
 import { navigate, query, setQuery } from "../app/router.ts";
@@ -41,10 +41,12 @@ export default function TriggersPage() {
   });
   const usage = useUsage();
   const deliveries = useDeliveryRows({ pageSize: 500 });
-  // The newest delivery of each trigger; the one stream tells of new ones, also while they wait behind a chip elsewhere.
+  // The newest delivery of each trigger. Deliveries are no rows here, so that new ones move nothing and need not wait.
   const last = deliveries.rows.rows.value;
   const held = deliveries.rows.heldCount.value;
-  if (held > 0) queueMicrotask(() => deliveries.rows.release());
+  useEffect(() => {
+    if (held > 0) deliveries.rows.release();
+  }, [held]);
   const newest = useMemo(() => {
     const map = new Map<string, Delivery>();
     for (const one of last) if (!map.has(one.triggerId)) map.set(one.triggerId, one);

@@ -1139,7 +1139,7 @@ type ListJournalEntriesResponse struct {
 	Entries []*JournalEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Token of the next page. Empty: this is the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Number of entries that match, counted up to 10,000. Only with `query`.
+	// Number of entries of the whole run that match, wherever the page begins, counted up to 10,000. Only with `query`.
 	MatchCount    int32 `protobuf:"varint,3,opt,name=match_count,json=matchCount,proto3" json:"match_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

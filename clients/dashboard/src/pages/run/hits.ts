@@ -34,6 +34,7 @@ export class Hits {
   readonly #kinds: Kinds;
   #found: number[] = [];
   #next: string | undefined;
+  #first: Promise<boolean> | undefined;
 
   constructor(source: HitSource, query: string, kinds: Kinds) {
     this.#source = source;
@@ -52,14 +53,16 @@ export class Hits {
 
   /** Reads the first page. */
   async start(): Promise<void> {
-    if (!this.ready.peek()) await this.#more();
+    if (this.ready.peek()) return;
+    this.#first ??= this.#more();
+    if (!(await this.#first)) this.#first = undefined;
   }
 
   /** Goes to the next hit; behind the last one comes the first. */
   async step(by: 1 | -1): Promise<void> {
-    if (this.busy.peek()) return;
+    // Whoever presses Enter before the first answer is there means its first hit.
     await this.start();
-    if (this.#found.length === 0) return;
+    if (this.busy.peek() || this.#found.length === 0) return;
     let to = this.at.peek() - 1 + (this.at.peek() === 0 && by < 0 ? 0 : by);
     if (to < 0) {
       // Only what was read can be gone to from behind.

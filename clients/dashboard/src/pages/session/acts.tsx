@@ -9,7 +9,7 @@ import { Check, fieldError, SelectField, TextField } from "../../components/form
 import { CopyBlock } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction } from "../../data/query.ts";
-import { formatBytes, formatSpan, formatWhen, plural, toMs } from "../../lib/format.ts";
+import { formatBytes, formatWhen, plural, toMs } from "../../lib/format.ts";
 import { archiveName, assemble, download, type SessionArchive } from "./export.ts";
 import { howItBegan } from "./timeline.ts";
 
@@ -254,9 +254,3 @@ function Export({ session, onClose }: ActProps) {
 }
 
 const NO_DETAILS = { reason: "", metadata: {}, fields: [], retryAfterMs: undefined };
-
-/** How long ago a session was last used, or that it works now. */
-export function idleWords(session: Session, now: number): string {
-  const used = toMs(session.lastUseTime);
-  return used === undefined ? "" : `idle ${formatSpan(Math.floor((now - used) / 1000) * 1000)}`;
-}

@@ -2,9 +2,9 @@ import type { Delivery, Run, Session } from "@reprise/client";
 import { hrefs } from "../../app/routes.ts";
 import { Empty, State } from "../../components/basics.tsx";
 import { type Column, List, NewChip } from "../../components/list.tsx";
-import { CopyBlock, Money, Span, When } from "../../components/text.tsx";
+import { CopyBlock, clock, Money, Span, When } from "../../components/text.tsx";
 import type { LiveRows } from "../../data/rows.ts";
-import { formatShare, toMs } from "../../lib/format.ts";
+import { formatClock, formatDay, formatExact, formatShare, toMs } from "../../lib/format.ts";
 import { deliveryOutcome, runEnded } from "../../lib/words.ts";
 import { type HistoryRow, historyOf, shortState, whatBecame, whatCame, whyNot } from "./history.ts";
 
@@ -53,7 +53,7 @@ function columns(most: number): readonly Column<HistoryRow>[] {
       narrow: "first",
       cell: (row) => (
         <span class="f2">
-          <When ms={row.time} />
+          <Moment ms={row.time} />
         </span>
       ),
     },
@@ -73,6 +73,16 @@ function columns(most: number): readonly Column<HistoryRow>[] {
       cell: ({ run }) => (run?.usage?.cacheShare === undefined ? null : <span class="f2">{formatShare(run.usage.cacheShare)}</span>),
     },
   ];
+}
+
+/** Of today to the second, since a thread is followed closely; else as everywhere. */
+function Moment({ ms }: { ms: number }) {
+  if (formatDay(ms, clock.value) !== "Today") return <When ms={ms} />;
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={formatExact(ms)}>
+      {formatClock(ms)}
+    </time>
+  );
 }
 
 function HowItStands({ row: { run, deliveries } }: { row: HistoryRow }) {

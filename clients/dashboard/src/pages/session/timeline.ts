@@ -4,11 +4,12 @@ import { deliveryOutcome, lineageWord } from "../../lib/words.ts";
 
 /** Width of a break, and the room that the labels of a busy time need before its first and after its last event. */
 const BREAK = 52;
-const LEAD = 12;
+const LEAD = 24;
 const TAIL = 108;
 const LAST_TAIL = 132;
 /** Average width of a character of a label. */
 const CHAR = 6.3;
+const MOST_LABEL = 28;
 
 /** A stretch of time that is drawn to scale. */
 export interface Stretch {
@@ -196,8 +197,8 @@ function marksOf(deliveries: readonly Delivery[], runs: readonly Run[], x: (time
     const look = lookOf(delivery, run);
     const merged = inRun.get(delivery.runId) ?? 0;
     const second = starts(delivery) && delivery.runId !== "" && named.has(delivery.runId);
-    const label = eventWord(delivery.eventKind, delivery.action);
-    const rest = restOf(delivery, look, merged);
+    const label = cut(eventWord(delivery.eventKind, delivery.action));
+    const rest = cut(restOf(delivery, look, merged));
     const needs = (label.length + rest.length + 1) * CHAR + 16;
     const wanted = look === "" ? ([68, 36] as const) : ([36, 68] as const);
     const up = second ? undefined : wanted.find((one) => at >= ends[one]);
@@ -205,6 +206,11 @@ function marksOf(deliveries: readonly Delivery[], runs: readonly Run[], x: (time
     if (starts(delivery)) named.add(delivery.runId);
     return { delivery, x: at, up: up ?? 5, look, label, rest };
   });
+}
+
+/** Senders name things; a label has the room of a few words. */
+function cut(text: string): string {
+  return text.length > MOST_LABEL ? `${text.slice(0, MOST_LABEL - 1)}…` : text;
 }
 
 function starts(delivery: Delivery): boolean {

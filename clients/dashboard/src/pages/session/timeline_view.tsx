@@ -20,8 +20,8 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
     return () => watch.disconnect();
   }, []);
   const live = props.runs.some((run) => run.startTime && !run.endTime);
-  // A thread at rest is drawn again once a minute, a live one each second.
-  const now = live ? clock.value : Math.ceil(clock.value / 60_000) * 60_000;
+  // A thread at rest is drawn again now and then, a live one each second.
+  const now = live ? clock.value : Math.max(lastMoment(props), Math.floor(clock.value / AT_REST_MS) * AT_REST_MS);
   const { deliveries, runs, conversations, rememberedUntil, generation } = props;
   const drawn = useMemo(
     () => layOut({ deliveries, runs, conversations, rememberedUntil, generation, now, width: Math.max(width, 880) }),
@@ -96,6 +96,13 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
       </div>
     </div>
   );
+}
+
+const AT_REST_MS = 10_000;
+
+/** When something last happened: what is drawn as now is never before it. */
+function lastMoment({ runs, deliveries }: Pick<TimelineInput, "runs" | "deliveries">): number {
+  return Math.max(0, ...runs.map((run) => toMs(run.endTime) ?? 0), ...deliveries.map((one) => toMs(one.receiveTime) ?? 0));
 }
 
 function Breaks({ drawn, labels = false }: { drawn: ReturnType<typeof layOut>; labels?: boolean }) {

@@ -1,11 +1,10 @@
-import { RepriseError, type Trigger } from "@reprise/client";
+import type { Trigger } from "@reprise/client";
 import { useEffect, useState } from "preact/hooks";
 import { useLeave, useUnsaved } from "../../app/guard.ts";
 import { useKeys } from "../../app/keys.ts";
 import { Page, PageHead } from "../../app/page.tsx";
 import { query, setQuery } from "../../app/router.ts";
 import { Button, Segments, State } from "../../components/basics.tsx";
-import { ask, Dialog } from "../../components/dialog.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { SaveBar } from "../../components/save_bar.tsx";
 import { Age, Id } from "../../components/text.tsx";
@@ -14,6 +13,7 @@ import { useAction } from "../../data/query.ts";
 import { plural, toMs } from "../../lib/format.ts";
 import { sourceName } from "../../lib/words.ts";
 import type { About } from "../trigger.tsx";
+import { Conflict } from "./conflict.tsx";
 import { askToDelete } from "./delete.tsx";
 import { changedPaths, pathWord, toDraft } from "./draft.ts";
 import { DryRun } from "./dry_run.tsx";
@@ -21,7 +21,8 @@ import { FormSections } from "./form.tsx";
 import { justMade } from "./made.ts";
 import { SetUp } from "./set_up.tsx";
 import { TryTrigger } from "./try.tsx";
-import { saveTrigger, useDraft } from "./use_draft.ts";
+import { useDraft } from "./use_draft.ts";
+import { useSaving, useStored } from "./use_saving.ts";
 
 const TABS = [
   { value: "rules", label: "Rules" },
@@ -151,111 +152,5 @@ export function Editor({
         />
       )}
     </Page>
-  );
-}
-
-/**
- * The trigger that the form began with. It is read again now and then: while something is unsaved, what somebody else
- * changed is not taken over, so that saving finds out.
- */
-function useStored(trigger: Trigger, form: ReturnType<typeof useDraft>): Trigger {
-  const [stored, setStored] = useState(trigger);
-  useEffect(() => {
-    if (trigger.etag === stored.etag) return;
-    const differs = changedPaths(toDraft(stored), toDraft(trigger)).length > 0;
-    if (form.dirty && differs) return;
-    setStored(trigger);
-    if (differs) form.reset(trigger);
-  }, [trigger, form.dirty]);
-  return stored;
-}
-
-/** Saving, with the questions that belong to it: what it ends, and whose change stands. */
-function useSaving(trigger: Trigger, form: ReturnType<typeof useDraft>, onTrigger: (trigger: Trigger) => void) {
-  const [theirs, setTheirs] = useState<Trigger>();
-  const [error, setError] = useState<RepriseError>();
-  const [busy, setBusy] = useState(false);
-  const write = async (etag: string) => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      const stored = await saveTrigger(trigger.id, etag, form.draft, form.changed);
-      setTheirs(undefined);
-      form.reset(stored);
-      onTrigger(stored);
-    } catch (thrown) {
-      const failure = RepriseError.from(thrown);
-      if (failure.reason === "ETAG_MISMATCH") setTheirs((await reprise.triggers.getTrigger({ triggerId: trigger.id })).trigger);
-      else setError(failure);
-    } finally {
-      setBusy(false);
-    }
-  };
-  return {
-    busy,
-    error,
-    theirs,
-    close: () => setTheirs(undefined),
-    save: async () => {
-      form.showAll();
-      const what = plural(form.restarts, "conversation");
-      const title = `Save and end ${what}?`;
-      const body = `They no longer fit the trigger: agent, profile or workspace changed. The next event of each thread begins a new conversation that remembers nothing of the old one.`;
-      if (form.restarts > 0 && !(await ask({ title, body, confirm: "Save and end them", danger: true }))) return;
-      await write(trigger.etag);
-    },
-    reload: () => {
-      if (!theirs) return;
-      form.reset(theirs);
-      onTrigger(theirs);
-      setTheirs(undefined);
-    },
-    overwrite: () => write(theirs?.etag ?? ""),
-  };
-}
-
-function Conflict({
-  mine,
-  theirs,
-  busy,
-  onClose,
-  onReload,
-  onOverwrite,
-}: {
-  mine: readonly string[];
-  theirs: readonly string[];
-  busy: boolean;
-  onClose: () => void;
-  onReload: () => void;
-  onOverwrite: () => void;
-}) {
-  const both = mine.filter((path) => theirs.includes(path));
-  return (
-    <Dialog
-      title="Changed meanwhile"
-      onClose={onClose}
-      end={
-        <>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button danger onClick={onReload}>
-            Reload
-          </Button>
-          <Button primary busy={busy} onClick={onOverwrite}>
-            Overwrite
-          </Button>
-        </>
-      }
-    >
-      <p>
-        Somebody saved this trigger after you opened it{theirs.length > 0 && <>: {theirs.map(pathWord).join(", ")}</>}. Nothing of yours was
-        saved.
-      </p>
-      <p>
-        Reload loses your changes: {mine.map(pathWord).join(", ")}.{" "}
-        {both.length > 0
-          ? `Overwrite replaces theirs in ${both.map(pathWord).join(", ")} and keeps the rest.`
-          : "Overwrite writes yours beside theirs; nothing of theirs is lost."}
-      </p>
-    </Dialog>
   );
 }

@@ -8,6 +8,7 @@ import { useQuery } from "../../data/query.ts";
 import { formatWhen, toMs } from "../../lib/format.ts";
 import { type Json, parseJson } from "../../lib/json.ts";
 import { deliveryOutcome } from "../../lib/words.ts";
+import { Words } from "../deliveries/path.tsx";
 
 const RECENT = 25;
 
@@ -117,7 +118,9 @@ function Variables({ variables, onPick }: { variables: readonly ExpressionVariab
               </button>{" "}
               <span class="f3">{one.type}</span>
             </dt>
-            <dd class="help">{one.help}</dd>
+            <dd class="help">
+              <Words text={one.help} />
+            </dd>
           </div>
         ))}
       </dl>

@@ -1,4 +1,3 @@
-import type { SourceInfo } from "@reprise/client";
 import { useRef } from "preact/hooks";
 import { AreaField, Check, fieldError, NumberField, SelectField } from "../../components/form.tsx";
 import { Words } from "../deliveries/path.tsx";
@@ -70,7 +69,7 @@ export function RuleFields({ form, info, triggerId }: SectionProps & { triggerId
 }
 
 /** Whether events of one thread continue one conversation, and what happens when it is busy. */
-export function ConversationFields({ form, info, defaults }: SectionProps) {
+export function ConversationFields({ form, defaults }: SectionProps) {
   const { draft, set, problem } = form;
   const resume = draft.resume ?? defaults.resume;
   return (
@@ -95,7 +94,7 @@ export function ConversationFields({ form, info, defaults }: SectionProps) {
         value={draft.busy}
         options={BUSY.filter((one) => resume || one.value === "default" || one.value === "queue")}
         onChange={(busy) => set({ busy })}
-        help={BUSY_HELP[draft.busy](info)}
+        help={BUSY_HELP[draft.busy]}
         error={fieldError(problem, "trigger.busy")}
       />
       {draft.busy === "coalesce" && (
@@ -141,12 +140,12 @@ const BUSY: readonly { value: Draft["busy"]; label: string }[] = [
   { value: "drop", label: "Drop: it does nothing" },
 ];
 
-const BUSY_HELP: Record<Draft["busy"], (info: SourceInfo | undefined) => string> = {
-  default: (info) =>
-    `${info?.title ?? "The source"} decides: GitHub, Linear and ClickUp merge events that come within 3 s, so that a review with twelve comments is one run; every other source queues.`,
-  queue: () => "Each event becomes a run; they run in the order in which they arrived.",
-  coalesce: () => "Events that arrive close together, or while a run is live, become one run.",
-  drop: () => "The event is recorded as dropped and does nothing.",
+const BUSY_HELP: Record<Draft["busy"], string> = {
+  default:
+    "GitHub, Linear and ClickUp merge events that come within 3 s, so that a review with twelve comments is one run; every other source queues.",
+  queue: "Each event becomes a run; they run in the order in which they arrived.",
+  coalesce: "Events that arrive close together, or while a run is live, become one run.",
+  drop: "The event is recorded as dropped and does nothing.",
 };
 
 /** Whose events count. */

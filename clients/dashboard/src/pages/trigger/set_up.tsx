@@ -1,17 +1,18 @@
-import { newId, type SourceInfo, type Trigger } from "@reprise/client";
+import { type Delivery, newId, Source, type SourceInfo, type Trigger } from "@reprise/client";
 import { useState } from "preact/hooks";
 import { useUnsaved } from "../../app/guard.ts";
+import { hrefs } from "../../app/routes.ts";
 import { Button, Empty } from "../../components/basics.tsx";
 import { Dialog } from "../../components/dialog.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { Check, fieldError, NumberField, TextField } from "../../components/form.tsx";
-import { Age, CopyBlock, CopyButton } from "../../components/text.tsx";
+import { Age, CopyBlock, CopyButton, When } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
 import { toMs } from "../../lib/format.ts";
 import { Words } from "../deliveries/path.tsx";
 import { span } from "./draft.ts";
-import { stepText } from "./steps.ts";
+import { stepText, testCommand } from "./steps.ts";
 
 /** A secret that was made just now; it is nowhere else, and is forgotten with the page. */
 export interface MadeSecret {
@@ -73,16 +74,7 @@ export function SetUp({
           </li>
         ))}
       </ol>
-      <p class="arrived f2" role="status">
-        {arrived.data ? (
-          <>
-            The last webhook came <Age ms={toMs(arrived.data.receiveTime)} /> ago:{" "}
-            <a href={`/deliveries/${arrived.data.id}`}>{arrived.data.eventKind || "event"}</a>
-          </>
-        ) : (
-          arrived.data === undefined && !arrived.loading && "No webhook has arrived yet. This line changes when one does."
-        )}
-      </p>
+      <Arrived trigger={trigger} last={arrived.data} known={arrived.data !== undefined || !arrived.loading} />
       {rotating && (
         <Rotate
           trigger={trigger}
@@ -97,6 +89,30 @@ export function SetUp({
         />
       )}
     </div>
+  );
+}
+
+/** Whether the sender has been heard, and until then how to try it. */
+function Arrived({ trigger, last, known }: { trigger: Trigger; last: Delivery | undefined; known: boolean }) {
+  if (!known) return null;
+  if (last) {
+    return (
+      <p class="f2" role="status">
+        The last webhook came <Age ms={toMs(last.receiveTime)} suffix=" ago" />:{" "}
+        <a href={hrefs.delivery(last.id)}>{last.eventKind || "event"}</a>
+      </p>
+    );
+  }
+  const command = testCommand(trigger);
+  return (
+    <>
+      <p class="f2" role="status">
+        No webhook has arrived yet; this line changes when one does.
+        {command &&
+          ` To try address and secret from a shell, with the secret in $SECRET (${trigger.source === Source.GITHUB ? "a ping, which never runs" : "an event like any other, so your rules decide"}):`}
+      </p>
+      {command && <CopyBlock text={command} />}
+    </>
   );
 }
 
@@ -143,7 +159,11 @@ function Secrets({ trigger }: { trigger: Trigger }) {
               "has verified nothing yet"
             )}
           </span>
-          {secret.expireTime && <span class="c-amber">ends {new Date(toMs(secret.expireTime) ?? 0).toLocaleString("en-GB")}</span>}
+          {secret.expireTime && (
+            <span class="c-amber">
+              ends <When ms={toMs(secret.expireTime)} />
+            </span>
+          )}
         </li>
       ))}
     </ul>

@@ -528,7 +528,7 @@ class ListJournalEntriesResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page. Empty: this is the last one."""
     match_count: _builtins.int
-    """Number of entries that match, counted up to 10,000. Only with `query`."""
+    """Number of entries of the whole run that match, wherever the page begins, counted up to 10,000. Only with `query`."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_journal_pb2.JournalEntry]:
         """The entries."""

@@ -131,8 +131,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportRun(self, request, context):
-        """Reads the agent's raw lines and standard error of a run, byte for byte, as zstd-compressed JSON lines
-        (`{sequence, attempt, time, stream, line}`, or `line_base64` where a line is no UTF-8). Own errors: RESOURCE_NOT_FOUND.
+        """Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
+        stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -544,7 +544,7 @@ export type ListJournalEntriesResponse = Message<"reprise.v1.ListJournalEntriesR
   nextPageToken: string;
 
   /**
-   * Number of entries that match, counted up to 10,000. Only with `query`.
+   * Number of entries of the whole run that match, wherever the page begins, counted up to 10,000. Only with `query`.
    *
    * @generated from field: int32 match_count = 3;
    */
@@ -1185,8 +1185,8 @@ export const RunService: GenService<{
     output: typeof ListJournalEntriesResponseSchema;
   },
   /**
-   * Reads the agent's raw lines and standard error of a run, byte for byte, as zstd-compressed JSON lines
-   * (`{sequence, attempt, time, stream, line}`, or `line_base64` where a line is no UTF-8). Own errors: RESOURCE_NOT_FOUND.
+   * Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
+   * stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
    *
    * @generated from rpc reprise.v1.RunService.ExportRun
    */
