@@ -1,3 +1,4 @@
+import type { Request } from "@playwright/test";
 import { expect, test } from "../support/test.ts";
 
 /** What the first page may weigh on the wire. */
@@ -5,7 +6,7 @@ const MOST_BYTES = 150_000;
 
 test("the first page is light, compressed, and kept by the browser", async ({ page }) => {
   const weighed: Promise<[string, number, string]>[] = [];
-  page.on("requestfinished", (request) => {
+  const weigh = (request: Request) => {
     const { pathname } = new URL(request.url());
     if (pathname.startsWith("/reprise.v1.")) return;
     weighed.push(
@@ -15,9 +16,11 @@ test("the first page is light, compressed, and kept by the browser", async ({ pa
         response?.headers()["content-encoding"] ?? "",
       ]),
     );
-  });
+  };
+  page.on("requestfinished", weigh);
   await page.goto("/");
   await expect(page.locator("main .list").first()).toBeVisible();
+  page.off("requestfinished", weigh);
   const files = await Promise.all(weighed);
   const total = files.reduce((sum, [, bytes]) => sum + bytes, 0);
   expect(files.filter(([name]) => name.endsWith(".js")).length).toBeGreaterThan(0);
@@ -25,7 +28,6 @@ test("the first page is light, compressed, and kept by the browser", async ({ pa
   for (const [name, bytes, encoding] of files)
     if (/\.(js|css)$/.test(name) && bytes > 4096) expect([name, encoding]).toEqual([name, expect.stringMatching(/^(gzip|br|zstd)$/)]);
   // What is named by its content is not fetched again.
-  weighed.length = 0;
   await page.reload();
   await expect(page.locator("main .list").first()).toBeVisible();
   const again = await page.evaluate(() =>

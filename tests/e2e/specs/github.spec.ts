@@ -36,7 +36,7 @@ test("a GitHub trigger is made in the editor; the second webhook of a pull reque
   const url = ((await page.getByText(`${server.origin}/hooks/${slug}/`).first().textContent()) ?? "").trim();
   await expect(page.locator(".steps li").first()).toBeVisible();
   await expect(page.locator(".steps")).toContainText("application/json");
-  await expect(page.getByText("No webhook has arrived yet.")).toBeVisible();
+  await expect(page.getByText("No webhook has arrived yet")).toBeVisible();
   await made.getByRole("button", { name: "I have stored it" }).click();
   await page.reload();
   await expect(page.getByRole("heading", { name: "Signing secrets" })).toBeVisible();

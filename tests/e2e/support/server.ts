@@ -10,23 +10,8 @@ const BIN = process.env["REPRISE_TEST_BIN"] ?? join(process.env["CARGO_TARGET_DI
 /** The first admin key of every server here. */
 export const KEY = "rk_e2e0000000000000000000000000000000000000000000000000000000000001";
 
-/** Which agent a server runs: the real Claude Code with the offline model, or the test double for load; its lines paced. */
-export type Agent = "claude" | "fake" | "paced";
-
-/** Passes on a thousand lines a second of the program that it starts. */
-const PACER = `#!/usr/bin/env python3
-import subprocess, sys, time
-child = subprocess.Popen([PROGRAM] + sys.argv[1:], stdout=subprocess.PIPE)
-due = time.monotonic()
-for number, line in enumerate(child.stdout):
-    sys.stdout.buffer.write(line)
-    if number % 20 == 19:
-        sys.stdout.buffer.flush()
-        due = max(due + 0.02, time.monotonic() - 0.2)
-        time.sleep(max(0, due - time.monotonic()))
-sys.stdout.buffer.flush()
-sys.exit(child.wait())
-`;
+/** Which agent a server runs: the real Claude Code with the offline model, or the test double for load. */
+export type Agent = "claude" | "fake";
 
 /** The real server on a free port of loopback, with a data directory and a model of its own. */
 export class Server {
@@ -110,13 +95,8 @@ export class Server {
       `[workspaces]\nshop = "${workspace}"`,
       `[profiles.shell]\ndescription = "Runs commands"\npermission_mode = "dontAsk"\ntools = ["Read", "Bash"]\nallowed_tools = ["Bash"]`,
     ];
-    const double = join(BIN, "fake-claude");
     if (this.agent === "fake") {
-      lines.push(`[agent.claude]\ncommand = "${double}"`);
-    } else if (this.agent === "paced") {
-      const paced = join(this.home, "paced");
-      writeFileSync(paced, PACER.replace("PROGRAM", JSON.stringify(double)), { mode: 0o755 });
-      lines.push(`[agent.claude]\ncommand = "${paced}"`);
+      lines.push(`[agent.claude]\ncommand = "${join(BIN, "fake-claude")}"`);
     } else {
       const claude = process.env["REPRISE_TEST_CLAUDE"] ?? join(ROOT, ".tools/claude/bin/claude");
       if (!existsSync(claude))
