@@ -10,6 +10,16 @@ const BIN = process.env["REPRISE_TEST_BIN"] ?? join(process.env["CARGO_TARGET_DI
 /** The first admin key of every server here. */
 export const KEY = "rk_e2e0000000000000000000000000000000000000000000000000000000000001";
 
+/** What the workspace has in place of a test suite: some colours, and an exit code. */
+const CHECK = `#!/bin/sh
+printf 'running 3 tests\\n'
+printf 'test retry::backs_off ... \\033[32mok\\033[0m\\n'
+printf 'test retry::gives_up ... \\033[32mok\\033[0m\\n'
+printf 'test retry::delay_is_capped ... \\033[31mFAILED\\033[0m\\n\\n'
+printf -- '---- \\033[1mretry::delay_is_capped\\033[0m ----\\n  left: \\033[33m187 ms\\033[0m\\n right: \\033[33m200 ms\\033[0m\\n'
+exit 101
+`;
+
 /** Which agent a server runs: the real Claude Code with the offline model, or the test double for load. */
 export type Agent = "claude" | "fake";
 
@@ -42,6 +52,7 @@ export class Server {
     const workspace = join(this.home, "shop");
     mkdirSync(workspace, { recursive: true });
     writeFileSync(join(workspace, "cart.txt"), "two apples\n");
+    writeFileSync(join(workspace, "check"), CHECK, { mode: 0o755 });
     writeFileSync(config, await this.#config(workspace));
     const env = this.#ownKeys ? process.env : { ...process.env, REPRISE__AUTH__ADMIN_KEY: KEY };
     this.#server = run(join(BIN, "reprise"), ["serve", "--config", config], join(this.home, "server.log"), env);
