@@ -84,6 +84,7 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
     ["/sessions", "acme/shop#1"],
     [`/sessions/${run.sessionId}`, "What it remembers"],
     [`/sessions/${fork?.id}`, "onerror"],
+    ["/costs", trigger.slug],
     [`/triggers/${failing.trigger?.slug}?tab=try`, "Explain"],
   ];
   for (const [address, shown] of seen) {
