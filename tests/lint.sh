@@ -64,7 +64,7 @@ else
 fi
 if command -v go >/dev/null; then
     (cd clients/go && go vet ./...) || failed=1
-    [ -z "$(gofmt -l clients/go/reprise/*.go tests/clients/go | tee /dev/stderr)" ] || failed=1
+    [ -z "$(gofmt -l clients/go/reprise/*.go tests/clients/go)" ] || { gofmt -l clients/go/reprise/*.go tests/clients/go; failed=1; }
 else
     skip "go vet, gofmt" "Go is not installed"
 fi

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -57,10 +58,21 @@ impl Locks {
     }
 }
 
+/// How often a lock is asked for again: a server that was killed holds it until the last process that it was about to start has
+/// its own program.
+const TRIES: u32 = 40;
+const AGAIN: Duration = Duration::from_millis(50);
+
 fn lock(field: &str, path: &Path, what: &Path) -> Result<Flock<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(|error| Error::field(field, format!("{}: {error}", path.display())))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+    let mut asked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    for _ in 0..TRIES {
+        let Err((file, _)) = asked else { break };
+        std::thread::sleep(AGAIN);
+        asked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    }
+    asked.map_err(|_| {
         let hint = "; several servers share a PostgreSQL database, each with a data_dir of its own";
         Error::field(field, format!("{} is in use by another server{hint}", what.display()))
     })

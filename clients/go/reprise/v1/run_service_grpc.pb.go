@@ -54,8 +54,9 @@ type RunServiceClient interface {
 	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error)
 	// Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	ListJournalEntries(ctx context.Context, in *ListJournalEntriesRequest, opts ...grpc.CallOption) (*ListJournalEntriesResponse, error)
-	// Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-	// stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+	// Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+	// lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+	// Own errors: RESOURCE_NOT_FOUND.
 	ExportRun(ctx context.Context, in *ExportRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRunResponse], error)
 	// Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	QueryUsage(ctx context.Context, in *QueryUsageRequest, opts ...grpc.CallOption) (*QueryUsageResponse, error)
@@ -218,8 +219,9 @@ type RunServiceServer interface {
 	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error
 	// Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	ListJournalEntries(context.Context, *ListJournalEntriesRequest) (*ListJournalEntriesResponse, error)
-	// Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-	// stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+	// Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+	// lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+	// Own errors: RESOURCE_NOT_FOUND.
 	ExportRun(*ExportRunRequest, grpc.ServerStreamingServer[ExportRunResponse]) error
 	// Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	QueryUsage(context.Context, *QueryUsageRequest) (*QueryUsageResponse, error)

@@ -55,8 +55,9 @@ class RunServiceStub:
     ListJournalEntries: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListJournalEntriesRequest, _run_service_pb2.ListJournalEntriesResponse]
     """Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
     ExportRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ExportRunRequest, _run_service_pb2.ExportRunResponse]
-    """Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-    stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+    """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+    lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+    Own errors: RESOURCE_NOT_FOUND.
     """
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.QueryUsageRequest, _run_service_pb2.QueryUsageResponse]
     """Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
@@ -98,8 +99,9 @@ class RunServiceAsyncStub(RunServiceStub):
     ListJournalEntries: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListJournalEntriesRequest, _run_service_pb2.ListJournalEntriesResponse]  # type: ignore[assignment]
     """Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
     ExportRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.ExportRunRequest, _run_service_pb2.ExportRunResponse]  # type: ignore[assignment]
-    """Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-    stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+    """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+    lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+    Own errors: RESOURCE_NOT_FOUND.
     """
     QueryUsage: _aio.UnaryUnaryMultiCallable[_run_service_pb2.QueryUsageRequest, _run_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
@@ -174,8 +176,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ExportRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ExportRunResponse], _abc.AsyncIterator[_run_service_pb2.ExportRunResponse]]:
-        """Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-        stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+        """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+        lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+        Own errors: RESOURCE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -1185,8 +1185,9 @@ export const RunService: GenService<{
     output: typeof ListJournalEntriesResponseSchema;
   },
   /**
-   * Reads the agent's raw lines and standard error of a run as zstd-compressed JSON lines, `{sequence, attempt, time,
-   * stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept. Own errors: RESOURCE_NOT_FOUND.
+   * Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
+   * lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
+   * Own errors: RESOURCE_NOT_FOUND.
    *
    * @generated from rpc reprise.v1.RunService.ExportRun
    */
