@@ -82,6 +82,11 @@ export class Server {
     return key;
   }
 
+  /** The address that `reprise dashboard` prints, which signs in once. */
+  async signInLink(): Promise<URL> {
+    return new URL((await output(join(BIN, "reprise"), ["dashboard", "--address", this.origin, "--api-key", KEY])).trim());
+  }
+
   /** Makes every session look as if it had last been used so many days ago. */
   async age(days: number): Promise<void> {
     const change =
