@@ -37,6 +37,8 @@ step "TypeScript and the dashboard (tsc, biome)"
 if command -v npm >/dev/null; then
     make --silent clients/node_modules/.package-lock.json
     (cd clients && npm run --silent check -w typescript && npm run --silent check -w dashboard && npm run --silent lint) || failed=1
+    (cd clients && npm run --silent build -w typescript)
+    (cd tests/e2e && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --silent && ../../clients/node_modules/.bin/tsc -p . && ../../clients/node_modules/.bin/biome check .) || failed=1
 else
     skip "tsc, biome" "npm is not installed"
 fi

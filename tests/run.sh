@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: Rust on SQLite, the same on PostgreSQL, the real Claude Code against the offline model, the clients, grpcurl,
-# the demo.
+# Every test: Rust on SQLite, the same on PostgreSQL, the real Claude Code against the offline model, the clients, the
+# dashboard in Chromium, grpcurl, the demo.
 # What a test needs is fetched into .tools at an exact version; servers are started on loopback and ended here.
 # What cannot be had is named at the end; under CI=true that is a failure.
 set -euo pipefail
@@ -64,6 +64,13 @@ bash tests/clients/run.sh >.tools/clients.log 2>&1 || code=$?
 { grep -vE '^SKIPPED ' .tools/clients.log || true; } | tail -n 40
 while read -r line; do skipped+=("${line#SKIPPED }"); done < <(grep '^SKIPPED ' .tools/clients.log || true)
 [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || { cat .tools/clients.log; exit 1; }
+
+step "dashboard in Chromium"
+code=0
+bash tests/e2e/run.sh >.tools/e2e.log 2>&1 || code=$?
+grep -vE '^SKIPPED ' .tools/e2e.log | tail -n 40 || true
+while read -r line; do skipped+=("${line#SKIPPED }"); done < <(grep '^SKIPPED ' .tools/e2e.log || true)
+[ "$code" -eq 0 ] || [ "$code" -eq 3 ] || { cat .tools/e2e.log; exit 1; }
 
 step "demo"
 if [ -n "${REPRISE_TEST_CLAUDE:-}" ]; then

@@ -11,14 +11,26 @@ test("pictures of every page", async ({ context, api, server }) => {
     slug: "github-reviews",
     displayName: "Reviews of pull requests",
     agent: shell,
+    workspace: { kind: { case: "named", value: { name: "shop" } } },
     runLimits: limits,
     filterExpression: 'event.kind == "issue_comment" && event.text.contains("review")',
     authorRule: { ownIdentities: ["reprise-bot"] },
   });
-  await githubTrigger(api, "x", { slug: "linear-triage", source: Source.LINEAR, displayName: "Triage of new issues" }).catch(() => undefined);
-  await api.createTrigger({ slug: "nightly", source: Source.MANUAL, resumeSessions: false, action: { case: "prompt", value: { template: "Look at the shop." } } });
+  await githubTrigger(api, "x", { slug: "linear-triage", source: Source.LINEAR, displayName: "Triage of new issues" }).catch(
+    () => undefined,
+  );
+  await api.createTrigger({
+    slug: "nightly",
+    source: Source.MANUAL,
+    resumeSessions: false,
+    action: { case: "prompt", value: { template: "Look at the shop." } },
+  });
   const send = async (number: number, body: string, title?: string, login?: string) => {
-    await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: comment(number, body, { title, login }) });
+    await server.post(trigger.url, trigger.secret, {
+      source: "github",
+      event: "issue_comment",
+      body: comment(number, body, { title, login }),
+    });
     const { deliveries } = await api.triggers.listDeliveries({ triggerId: trigger.id, pageSize: 1 });
     return deliveries[0];
   };
@@ -27,13 +39,15 @@ test("pictures of every page", async ({ context, api, server }) => {
   await done(await send(412, "Please review. file: cart.txt"));
   const filtered = await send(412, "thanks, looks good", undefined, "jonas");
   await send(412, "review done", undefined, "reprise-bot");
-  await done(await send(412, `review again ${bash("printf 'running 41 tests\\n\\033[32mtest retry::first ... ok\\033[0m\\n\\033[31mtest retry::second ... FAILED\\033[0m\\n'; exit 101")} [[say: The second test fails: \`retry\` counts from one. The word was HERON.]]`));
+  await done(
+    await send(412, `review again ${bash("./check")} [[say: The second test fails: \`retry\` counts from one. The word was HERON.]]`),
+  );
   await done(await send(409, "review [[status: 400]]", "Bump serde to 1.0.230"));
   await done(await send(406, "please review this one", "Cache the price list"));
   await api.fire("nightly", { payload: { text: "go" }, prompt: "[[say: Nothing to do.]]" });
   const live = await send(
     412,
-    `What was the code word? review ${bash("ls -la && cat cart.txt")} [[think: The word stood in the first turn.]] ${bash("for i in $(seq 1 400); do echo line $i of the output; sleep 0.4; done")} [[say: done]]`,
+    `What was the code word? review ${bash("cat cart.txt")} ${bash("./check")} [[think: The cap belongs in the back-off, not at its caller.]] ${bash("tail -f /dev/null")} [[say: done]]`,
     undefined,
     "maria",
   );
@@ -83,8 +97,10 @@ test("pictures of every page", async ({ context, api, server }) => {
   }
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.goto("/sign-in");
+  await page.goto("/runs");
+  await expect(page.locator("main a.row").first()).toBeVisible();
   await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keys" })).toBeVisible();
   await page.screenshot({ path: join(OUT, "keys-dark.png") });
   const stranger = await context.newPage();
   await stranger.goto("/");

@@ -12,7 +12,11 @@ interface Finding {
 test("no page has a serious or critical finding, in either theme and at 400 px", async ({ page, api, server }) => {
   test.setTimeout(120_000);
   const trigger = await githubTrigger(api, "axe", { filterExpression: 'event.text.contains("review")' });
-  await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: comment(7, "Please review. file: cart.txt") });
+  await server.post(trigger.url, trigger.secret, {
+    source: "github",
+    event: "issue_comment",
+    body: comment(7, "Please review. file: cart.txt"),
+  });
   await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: comment(7, "thanks") });
   const { deliveries } = await api.triggers.listDeliveries({ triggerId: trigger.id });
   const [filtered, queued] = deliveries;
@@ -35,6 +39,7 @@ test("no page has a serious or critical finding, in either theme and at 400 px",
     [`/runs/${runId}?view=raw`, "HERON"],
     ["/sessions", "acme/shop#7"],
     [`/sessions/${run.sessionId}`, "What it remembers"],
+    ["/costs", trigger.slug],
     ["/settings", "What is stored"],
     ["/settings?tab=runs", "How much runs at a time"],
     ["/settings?tab=history", "How long history is kept"],
@@ -51,7 +56,8 @@ test("no page has a serious or critical finding, in either theme and at 400 px",
     ] as const) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 800 });
-      for (const one of await check(page)) found.push(`${address} ${colorScheme} ${width}: ${one.impact} ${one.rule} at ${one.where.join(" | ")}`);
+      for (const one of await check(page))
+        found.push(`${address} ${colorScheme} ${width}: ${one.impact} ${one.rule} at ${one.where.join(" | ")}`);
       // Nothing but the body of a page scrolls sideways.
       if (width === 400) expect(await page.evaluate(() => document.documentElement.scrollWidth), address).toBeLessThanOrEqual(400);
     }
@@ -64,7 +70,9 @@ test("no page has a serious or critical finding, in either theme and at 400 px",
 async function check(page: import("@playwright/test").Page): Promise<Finding[]> {
   await page.evaluate(await source());
   return await page.evaluate(async () => {
-    const { run } = Reflect.get(globalThis, "axe") as { run: (options: object) => Promise<{ violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }> };
+    const { run } = Reflect.get(globalThis, "axe") as {
+      run: (options: object) => Promise<{ violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }>;
+    };
     const { violations } = await run({ resultTypes: ["violations"] });
     return violations
       .filter(({ impact }) => impact === "serious" || impact === "critical")

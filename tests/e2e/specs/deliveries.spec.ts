@@ -1,7 +1,10 @@
 import { comment, expect, githubTrigger, test } from "../support/test.ts";
 
 test("each delivery says why it stopped where it did; a filtered one is replayed with another body", async ({ page, api, server }) => {
-  const trigger = await githubTrigger(api, "stops", { filterExpression: 'event.text.contains("@reprise")', authorRule: { ownIdentities: ["reprise-bot"] } });
+  const trigger = await githubTrigger(api, "stops", {
+    filterExpression: 'event.text.contains("@reprise")',
+    authorRule: { ownIdentities: ["reprise-bot"] },
+  });
   const send = (body: object, secret = trigger.secret, deliveryId?: string) =>
     server.post(trigger.url, secret, { source: "github", event: "issue_comment", body, ...(deliveryId ? { deliveryId } : {}) });
   expect((await send(comment(5, "thanks, looks good"))).status).toBe(200);
@@ -50,10 +53,16 @@ test("each delivery says why it stopped where it did; a filtered one is replayed
   await expect(page.getByText(/^replay of/)).toBeVisible();
   await expect(path.locator('[data-step="run"]')).toContainText("succeeded", { timeout: 40_000 });
   await page.getByRole("link", { name: /^…/ }).and(page.locator('[href^="/runs/"]')).first().click();
+  await expect(page.locator(".log details").first()).toBeVisible();
+  await page.keyboard.press("e");
   await expect(page.locator(".log")).toContainText("@reprise look again");
 });
 
-test("a test fire is explained first and runs nothing until it is fired; the dry run judges what came by changed rules", async ({ page, api, server }) => {
+test("a test fire is explained first and runs nothing until it is fired; the dry run judges what came by changed rules", async ({
+  page,
+  api,
+  server,
+}) => {
   const trigger = await githubTrigger(api, "trial");
   await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: comment(6, "hello [[say: hi]]") });
   const runs = async () => (await api.runs.listRuns({ triggerId: trigger.id })).runs.length;

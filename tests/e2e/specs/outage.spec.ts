@@ -1,7 +1,10 @@
 import { Server } from "../support/server.ts";
 import { expect, test } from "../support/test.ts";
 
-test("the server goes: a banner, tries further and further apart, and what was typed is still there when it is back", async ({ page, offences }) => {
+test("the server goes: a banner, tries further and further apart, and what was typed is still there when it is back", async ({
+  page,
+  offences,
+}) => {
   const own = new Server("fake");
   try {
     await own.start();

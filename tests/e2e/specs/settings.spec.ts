@@ -55,7 +55,11 @@ test("leaving with unsaved changes asks; staying keeps them", async ({ page }) =
   await expect(page.getByRole("heading", { level: 1, name: "Runs" })).toBeVisible();
 });
 
-test("stale sessions are cleaned up after the question says how many go, and nothing is said to go when nothing is stale", async ({ page, context, offences }) => {
+test("stale sessions are cleaned up after the question says how many go, and nothing is said to go when nothing is stale", async ({
+  page,
+  context,
+  offences,
+}) => {
   const own = new Server("fake");
   try {
     await own.start();

@@ -10,20 +10,27 @@ function streams(page: Page) {
   page.on("request", (request) => {
     if ([...LISTS, RUN].includes(new URL(request.url()).pathname)) open.add(request);
   });
-  for (const end of ["requestfinished", "requestfailed"] as const) page.on(end, (request) => open.delete(request));
+  page.on("requestfinished", (request) => open.delete(request));
+  page.on("requestfailed", (request) => open.delete(request));
   const count = (paths: string[]) => [...open].filter((request) => paths.includes(new URL(request.url()).pathname)).length;
   return { lists: () => count(LISTS), runs: () => count([RUN]), all: () => open.size };
 }
 
 /** Hides a tab, or shows it again, as far as its page can tell: without a screen the browser calls every tab visible. */
 async function seen(page: Page, visible: boolean): Promise<void> {
-  await page.evaluate((value) => {
-    Object.defineProperty(document, "visibilityState", { value, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, visible ? "visible" : "hidden");
+  await page.evaluate(
+    (value) => {
+      Object.defineProperty(document, "visibilityState", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    },
+    visible ? "visible" : "hidden",
+  );
 }
 
-test("eight tabs: one list stream and one run stream at most; hidden ones have none and go on where they were", async ({ context, api }) => {
+test("eight tabs: one list stream and one run stream at most; hidden ones have none and go on where they were", async ({
+  context,
+  api,
+}) => {
   test.setTimeout(120_000);
   const { slug } = await githubTrigger(api, "tabs", { agent: { profile: "shell" } });
   const { run } = await api.fire(slug, { sample: "issue_comment", prompt: "[[repeat: 400]] [[slow: 300]] [[say: counting on]]" });
@@ -53,7 +60,9 @@ test("eight tabs: one list stream and one run stream at most; hidden ones have n
   await expect.poll(first.open.runs).toBe(1);
   await api.runs.cancelRun({ runId: id });
   await expect(first.page.locator(".head .st")).toContainText("cancelled", { timeout: 20_000 });
-  const sequences = await first.page.locator(".log .e .at[href]").evaluateAll((all) => all.map((one) => Number(one.getAttribute("href")?.slice(2))));
+  const sequences = await first.page
+    .locator(".log .e .at[href]")
+    .evaluateAll((all) => all.map((one) => Number(one.getAttribute("href")?.slice(2))));
   expect(sequences.length).toBeGreaterThan(2);
   expect(new Set(sequences).size).toBe(sequences.length);
   // The others saw nothing of it, and see it when they are looked at.

@@ -22,10 +22,16 @@ const SHORT = '"><img id=pwned src=x onerror=alert(1)>';
 async function harmless(page: Page, address: string): Promise<void> {
   const found = await page.evaluate(() => ({
     script: Reflect.get(globalThis, "pwned") !== undefined && !(Reflect.get(globalThis, "pwned") instanceof Element),
-    elements: document.querySelectorAll("#pwned, main iframe, main script, main object, main embed, main base, main img, [onerror], [onload], [onfocus]").length,
-    links: [...document.querySelectorAll("a[href]")].map((a) => a.getAttribute("href") ?? "").filter((href) => !/^(\/|#|\?|https?:\/\/github\.com\/)/.test(href)),
+    elements: document.querySelectorAll(
+      "#pwned, main iframe, main script, main object, main embed, main base, main img, [onerror], [onload], [onfocus]",
+    ).length,
+    links: [...document.querySelectorAll("a[href]")]
+      .map((a) => a.getAttribute("href") ?? "")
+      .filter((href) => !/^(\/|#|\?|https?:\/\/github\.com\/)/.test(href)),
     title: document.title === "pwned",
-    controls: [...document.querySelectorAll(".log .tool pre")].some((one) => /[\u0007\u001b\u009b]/.test(one.textContent ?? "")),
+    controls: [...document.querySelectorAll(".log .tool pre")].some((one) =>
+      ["\u0007", "\u001b", "\u009b"].some((code) => one.textContent?.includes(code)),
+    ),
   }));
   expect(found, address).toEqual({ script: false, elements: 0, links: [], title: false, controls: false });
 }
@@ -38,9 +44,13 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
     filterExpression: 'event.kind == "issue_comment" || event.text == "<script>alert(1)</script>"',
     action: { case: "prompt", value: { template: `Look at this. ${CORPUS[0]} ${CORPUS[2]}` } },
   });
-  const echo = "printf '%b' '<img id=pwned src=x onerror=alert(1)> \\\\033[31mred\\\\033[0m \\\\033]8;;javascript:alert(1)\\\\007link\\\\033]8;;\\\\007' ; printf '<script>window.pwned=1</script>' >&2";
+  const echo =
+    "printf '%b' '<img id=pwned src=x onerror=alert(1)> \\\\033[31mred\\\\033[0m \\\\033]8;;javascript:alert(1)\\\\007link\\\\033]8;;\\\\007' ; printf '<script>window.pwned=1</script>' >&2";
   const marks = `[[tool: Bash ${JSON.stringify({ command: echo, description: SHORT })}]]`;
-  const event = comment(1, `${ALL} ${marks} [[think: ${CORPUS[1]}]] [[say: ${CORPUS[0]} ${CORPUS[1]} ${CORPUS[3]} ${CORPUS[4]}]]`, { title: ALL, login: SHORT });
+  const event = comment(1, `${ALL} ${marks} [[think: ${CORPUS[1]}]] [[say: ${CORPUS[0]} ${CORPUS[1]} ${CORPUS[3]} ${CORPUS[4]}]]`, {
+    title: ALL,
+    login: SHORT,
+  });
   event.issue.html_url = "javascript:alert(1)";
   event.comment.html_url = "javascript:alert(1)";
   const answer = await server.post(trigger.url, trigger.secret, { source: "github", event: "issue_comment", body: event });
@@ -49,7 +59,12 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
   const delivery = deliveries[0];
   const run = await api.wait(delivery?.runId ?? "");
   const { session: fork } = await api.sessions.forkSession({ sessionId: run.sessionId, displayName: SHORT });
-  const failing = await api.createTrigger({ slug: freshSlug("text"), source: Source.MANUAL, displayName: SHORT, action: { case: "prompt", value: { template: ALL.replaceAll("{{", "{ {") } } });
+  const failing = await api.createTrigger({
+    slug: freshSlug("text"),
+    source: Source.MANUAL,
+    displayName: SHORT,
+    action: { case: "prompt", value: { template: ALL.replaceAll("{{", "{ {") } },
+  });
   await api.fire(failing.trigger?.id ?? "", { payload: { title: ALL, [SHORT]: { [SHORT]: ALL } }, prompt: "[[status: 400]]" });
 
   const seen: [string, string][] = [
@@ -69,6 +84,7 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
     ["/sessions", "acme/shop#1"],
     [`/sessions/${run.sessionId}`, "What it remembers"],
     [`/sessions/${fork?.id}`, "onerror"],
+    ["/costs", trigger.slug],
     [`/triggers/${failing.trigger?.slug}?tab=try`, "Explain"],
   ];
   for (const [address, shown] of seen) {
@@ -84,7 +100,13 @@ test("text of strangers is text on every page, whatever it holds", async ({ page
 
 test("what is typed is text too: search, filters, addresses, forms", async ({ page, api }) => {
   await githubTrigger(api, "typed");
-  for (const address of [`/runs/${encodeURIComponent(SHORT)}`, `/sessions?q=${encodeURIComponent(ALL)}`, `/deliveries?q=${encodeURIComponent(SHORT)}`, `/${encodeURIComponent(SHORT)}`, `/triggers/${encodeURIComponent(SHORT)}`]) {
+  for (const address of [
+    `/runs/${encodeURIComponent(SHORT)}`,
+    `/sessions?q=${encodeURIComponent(ALL)}`,
+    `/deliveries?q=${encodeURIComponent(SHORT)}`,
+    `/${encodeURIComponent(SHORT)}`,
+    `/triggers/${encodeURIComponent(SHORT)}`,
+  ]) {
     await page.goto(address);
     await expect(page.locator("main h1, main .crumb .cut").first()).toBeVisible();
     await expect(page.locator("main .loading")).toHaveCount(0);

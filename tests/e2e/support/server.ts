@@ -10,6 +10,16 @@ const BIN = process.env["REPRISE_TEST_BIN"] ?? join(process.env["CARGO_TARGET_DI
 /** The first admin key of every server here. */
 export const KEY = "rk_e2e0000000000000000000000000000000000000000000000000000000000001";
 
+/** What the workspace has in place of a test suite: some colours, and an exit code. */
+const CHECK = `#!/bin/sh
+printf 'running 3 tests\\n'
+printf 'test retry::backs_off ... \\033[32mok\\033[0m\\n'
+printf 'test retry::gives_up ... \\033[32mok\\033[0m\\n'
+printf 'test retry::delay_is_capped ... \\033[31mFAILED\\033[0m\\n\\n'
+printf -- '---- \\033[1mretry::delay_is_capped\\033[0m ----\\n  left: \\033[33m187 ms\\033[0m\\n right: \\033[33m200 ms\\033[0m\\n'
+exit 101
+`;
+
 /** Which agent a server runs: the real Claude Code with the offline model, or the test double for load. */
 export type Agent = "claude" | "fake";
 
@@ -42,6 +52,7 @@ export class Server {
     const workspace = join(this.home, "shop");
     mkdirSync(workspace, { recursive: true });
     writeFileSync(join(workspace, "cart.txt"), "two apples\n");
+    writeFileSync(join(workspace, "check"), CHECK, { mode: 0o755 });
     writeFileSync(config, await this.#config(workspace));
     const env = this.#ownKeys ? process.env : { ...process.env, REPRISE__AUTH__ADMIN_KEY: KEY };
     this.#server = run(join(BIN, "reprise"), ["serve", "--config", config], join(this.home, "server.log"), env);
@@ -71,9 +82,15 @@ export class Server {
     return key;
   }
 
+  /** The address that `reprise dashboard` prints, which signs in once. */
+  async signInLink(): Promise<URL> {
+    return new URL((await output(join(BIN, "reprise"), ["dashboard", "--address", this.origin, "--api-key", KEY])).trim());
+  }
+
   /** Makes every session look as if it had last been used so many days ago. */
   async age(days: number): Promise<void> {
-    const change = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
+    const change =
+      "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
     await output("python3", ["-c", change, join(this.home, "data/reprise.db"), String(days * 86_400_000_000)]);
   }
 
@@ -98,7 +115,8 @@ export class Server {
       lines.push(`[agent.claude]\ncommand = "${join(BIN, "fake-claude")}"`);
     } else {
       const claude = process.env["REPRISE_TEST_CLAUDE"] ?? join(ROOT, ".tools/claude/bin/claude");
-      if (!existsSync(claude)) throw new Error("REPRISE_TEST_CLAUDE names the real Claude Code; sh tests/tools/claude.sh .tools/claude fetches it");
+      if (!existsSync(claude))
+        throw new Error("REPRISE_TEST_CLAUDE names the real Claude Code; sh tests/tools/claude.sh .tools/claude fetches it");
       lines.push(`[agent.claude]\ncommand = "${claude}"`);
       lines.push(`[agent.claude.env]\nANTHROPIC_BASE_URL = "http://127.0.0.1:${await this.#modelPort()}"\nANTHROPIC_API_KEY = "offline"`);
     }

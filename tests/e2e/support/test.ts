@@ -81,6 +81,9 @@ export function freshSlug(stem: string): string {
   return `${stem}-${Date.now().toString(36)}-${count}`;
 }
 
+/** What a trigger may say besides. */
+type TriggerFields = Exclude<Parameters<Reprise["createTrigger"]>[0], { $typeName: string }>;
+
 interface GithubTrigger {
   slug: string;
   id: string;
@@ -89,7 +92,7 @@ interface GithubTrigger {
 }
 
 /** A GitHub trigger that continues sessions, starts at once, and says `template`. */
-export async function githubTrigger(api: Reprise, stem: string, fields: Parameters<Reprise["createTrigger"]>[0] = {}): Promise<GithubTrigger> {
+export async function githubTrigger(api: Reprise, stem: string, fields: TriggerFields = {}): Promise<GithubTrigger> {
   const { trigger, secret } = await api.createTrigger({
     slug: freshSlug(stem),
     source: Source.GITHUB,

@@ -41,7 +41,7 @@ export function SignIn() {
           autoFocus
           value={key}
           onInput={setKey}
-          help="Printed when the server starts for the first time; `reprise sign-in` makes a link instead."
+          help="Printed when the server starts for the first time; `reprise dashboard` makes a link instead."
           error={refused ? "The server does not know this key." : undefined}
         />
         <Check label="Keep it until this tab is closed" checked={remember} onChange={setRemember} />

@@ -209,5 +209,5 @@ function carried(values: readonly (number | undefined)[]): number[] {
 
 function notStarted(total: QueryUsageResponse["total"]): string {
   if (!total) return "";
-  return total.notSpentUsd ? `own, bots, loops · ${formatMoney(total.notSpentUsd)} not spent` : "own, bots, loops";
+  return total.notSpentUsd ? `${formatMoney(total.notSpentUsd)} not spent` : "own, bots, loops";
 }

@@ -13,6 +13,7 @@ import { neighbours } from "../data/trail.ts";
 import { formatSpan, toMs } from "../lib/format.ts";
 import { runEnded, runState } from "../lib/words.ts";
 import { RunHead } from "./run/head.tsx";
+import { withLiveUsage } from "./run/live_usage.ts";
 import { Log } from "./run/log.tsx";
 import { hiddenGroups, kindsLeft, sequenceInHash } from "./run/use_log.ts";
 import "../style/run.css";
@@ -53,7 +54,8 @@ function OneRun({ id, raw }: { id: string; raw: boolean }) {
             <a href={hrefs.run(older)}>
               older <kbd>j</kbd>
             </a>
-          )}{" "}
+          )}
+          {older && newer && <>&ensp;</>}
           {newer && (
             <a href={hrefs.run(newer)}>
               newer <kbd>k</kbd>
@@ -62,7 +64,7 @@ function OneRun({ id, raw }: { id: string; raw: boolean }) {
         </span>
       }
     >
-      {run ? <RunHead run={run} thread={thread} /> : <Opening log={log} />}
+      {run ? <RunHead run={withLiveUsage(run, log.entries.value) ?? run} thread={thread} /> : <Opening log={log} />}
       {run && <Log log={log} runId={id} raw={raw} />}
     </Page>
   );
