@@ -62,8 +62,8 @@ async fn usage_lists_exports_and_the_sign_in_address() {
     let lines = String::from_utf8(zstd::decode_all(&std::fs::read(&file).expect("written")[..]).expect("zstd")).expect("UTF-8");
     assert!(lines.lines().count() == 2 && lines.contains("\"stream\":\"stdout\""), "{lines}");
 
-    let followed = lines_until(&server, &["run", "follow", "--trigger", "reviews"], &run_id[run_id.len() - 6..]);
-    assert!(followed.len() == 2 && followed.iter().all(|line| line.contains("acme/shop#1") && line.contains("succeeded")), "{followed:?}");
+    let followed = lines_until(&server, &["run", "follow", "--trigger", "reviews", "--json"], "snapshotComplete");
+    assert!(followed.len() == 3 && followed[1].contains(&run_id) && followed[1].contains("RUN_STATE_SUCCEEDED"), "{followed:?}");
     let watched = lines_until(&server, &["delivery", "watch", "--json"], "snapshotComplete");
     assert!(watched.len() == 3 && watched[0].contains("\"outcome\":\"DELIVERY_OUTCOME_QUEUED\""), "{watched:?}");
 }
