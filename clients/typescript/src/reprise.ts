@@ -86,13 +86,14 @@ export class Reprise {
     return watchRunEvents(this.runs, runId, options);
   }
 
-  /** Waits until a run has ended and gives it as it then is. A run that failed is an answer too: see `failure`. */
-  async wait(runId: string, options: Pick<WatchRunOptions, "signal" | "maxRetries"> = {}): Promise<Run> {
-    let last: Run | undefined;
-    for await (const event of this.watchRunEvents(runId, { ...options, tail: 1 })) {
-      if (event.kind === "run") last = event.run;
+  /** Waits until a run has ended and gives the whole of it, as GetRun does. A run that failed is an answer too: see `failure`. */
+  async wait(runId: string, options: Pick<WatchRunOptions, "signal" | "maxRetries" | "reachWithinMs"> = {}): Promise<Run> {
+    for await (const _ of this.watchRunEvents(runId, { ...options, tail: 1 })) {
+      // What the watch brings is without the attempts; only its end counts.
     }
-    if (!last || options.signal?.aborted) throw RepriseError.from(options.signal?.reason ?? new Error("the watch ended without a run"));
-    return last;
+    if (options.signal?.aborted) throw RepriseError.from(options.signal.reason);
+    const { run } = await this.runs.getRun({ runId }, options.signal ? { signal: options.signal } : {});
+    if (!run) throw RepriseError.from(new Error("the server gave no run"));
+    return run;
   }
 }

@@ -17,8 +17,10 @@ export interface WatchRunOptions {
   includePartial?: boolean;
   /** Ends the watch quietly. */
   signal?: AbortSignal;
-  /** Give up after so many failures in a row. The default is never. */
+  /** Give up after so many failures in a row. Default: a server that has spoken is looked for without end. */
   maxRetries?: number;
+  /** Give up when the server has not said a first word within this time. Infinity: never. Default 30,000. */
+  reachWithinMs?: number;
   /** The stream counts as broken after this silence; the server speaks at least every 10 s. Default 30,000. */
   silenceMs?: number;
 }
@@ -33,7 +35,8 @@ export type WatchRunEvent =
 
 /**
  * Follows a run to its end, over broken connections: it goes on at the last sequence, so that no entry comes twice and
- * none is left out. Ends when the run has ended; throws what no waiting helps against.
+ * none is left out. Ends when the run has ended; throws what no waiting helps against, and what keeps a server from being
+ * reached at all.
  */
 export async function* watchRunEvents(
   runs: Client<typeof RunService>,
@@ -43,6 +46,8 @@ export async function* watchRunEvents(
   const backoff = new Backoff();
   let place: WatchPosition =
     options.tail === undefined ? { case: "afterSequence", value: options.afterSequence ?? 0 } : { case: "tail", value: options.tail };
+  const reachUntil = Date.now() + (options.reachWithinMs ?? 30_000);
+  let reached = false;
   let brokenAt: number | undefined;
   while (!options.signal?.aborted) {
     const request = { runId, position: place, includeRaw: options.includeRaw ?? false, includePartial: options.includePartial ?? false };
@@ -54,6 +59,7 @@ export async function* watchRunEvents(
         options.signal,
       )) {
         backoff.reset();
+        reached = true;
         if (brokenAt !== undefined) {
           yield { kind: "reconnected", afterMs: Date.now() - brokenAt };
           brokenAt = undefined;
@@ -71,6 +77,7 @@ export async function* watchRunEvents(
     if (!failure.transient || backoff.tries >= (options.maxRetries ?? Number.POSITIVE_INFINITY)) throw failure;
     brokenAt ??= Date.now();
     const retryInMs = backoff.next(failure.retryAfterMs);
+    if (!reached && Date.now() + retryInMs >= reachUntil) throw failure;
     yield { kind: "broken", error: failure, retryInMs };
     await sleep(retryInMs, options.signal);
   }

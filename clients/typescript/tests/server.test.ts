@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { DeliveryOutcome, RepriseError, RunState, Source, type WatchRunEvent } from "../src/index.js";
 import { connect } from "../src/node.js";
 import { connect as connectWeb } from "../src/web.js";
@@ -42,7 +42,10 @@ describe.skipIf(!hasServer)("against the real server", () => {
     expect(sequences).toEqual(Array.from({ length: sequences.length }, (_, at) => at + 1));
     expect(sequences.length).toBeGreaterThan(40);
     expect(last).toBe("outcome");
-    expect((await reprise.wait(runId)).state).toBe(RunState.SUCCEEDED);
+    const ended = await reprise.wait(runId);
+    expect(ended.state).toBe(RunState.SUCCEEDED);
+    // The whole run: what a watch leaves out is there.
+    expect(ended.attempts).toHaveLength(1);
   });
 
   test.each([
@@ -69,6 +72,18 @@ describe.skipIf(!hasServer)("against the real server", () => {
       wire.close();
     }
   });
+
+  test.each([
+    ["REPRISE_ADDR", "REPRISE_KEY"],
+    ["REPRISE_URL", "REPRISE_API_KEY"],
+  ])("the environment says where it is and who calls: %s and %s", async (address, key) => {
+    for (const name of ["REPRISE_ADDR", "REPRISE_URL", "REPRISE_KEY", "REPRISE_API_KEY"]) vi.stubEnv(name, undefined);
+    vi.stubEnv(address, new URL(server.address).host);
+    vi.stubEnv(key, KEY);
+    expect((await connect().access.whoAmI({})).apiKeyId).toMatch(/^key_/);
+    await expect(connect(undefined, "rk_wrong").access.whoAmI({})).rejects.toMatchObject({ reason: "KEY_INVALID" });
+  });
+  afterEach(() => vi.unstubAllEnvs());
 
   test("errors carry reason, metadata, trace id and the fields that are wrong", async () => {
     const reprise = connectWeb(server.address, KEY);
@@ -109,6 +124,10 @@ describe.skipIf(!hasServer)("against the real server", () => {
     expect((await reprise.deliver(slug, secret, webhook)).outcome).toBe(DeliveryOutcome.DUPLICATE);
     expect((await reprise.deliver(slug, "wrong", { ...webhook, deliveryId: "d-2" })).reply?.status).toBe(401);
   });
+});
+
+test("what is no address is said at once", () => {
+  for (const wrong of ["ftp://here", "http://here/api", "two words"]) expect(() => connect(wrong)).toThrow("is no address");
 });
 
 describe.skipIf(!hasServer)("over TLS", () => {

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Reprise, RepriseError, RunService, type WatchRunRequest, WatchRunResponseSchema } from "../src/index.js";
 
 const entry = (sequence: number) => create(WatchRunResponseSchema, { sequence, event: { case: "entry", value: { sequence } } });
@@ -91,4 +91,61 @@ test("after as many failures as allowed the watch gives up", async () => {
   ]);
   await expect(reprise.watchRun("run_1", { maxRetries: 1 }).next()).rejects.toMatchObject({ code: Code.Unavailable });
   expect(asked).toHaveLength(2);
+});
+
+const down = new ConnectError("down", Code.Unavailable);
+
+test("a server that was never reached is given up after half a minute", async () => {
+  vi.useFakeTimers();
+  try {
+    const { reprise, asked } = serverOf([
+      // biome-ignore lint/correctness/useYield: the stream fails before its first message
+      async function* () {
+        throw down;
+      },
+    ]);
+    let failure: unknown;
+    void reprise
+      .watchRun("run_1")
+      .next()
+      .catch((thrown: unknown) => (failure = thrown));
+    // A wait is at most ten seconds, and one that would end too late is not begun.
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(failure).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(failure).toMatchObject({ name: "RepriseError", code: Code.Unavailable });
+    expect(asked.length).toBeGreaterThan(4);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a server that has spoken is looked for longer than one that never did", async () => {
+  vi.useFakeTimers();
+  try {
+    let failures = 0;
+    const { reprise } = serverOf([
+      async function* () {
+        yield entry(1);
+        throw down;
+      },
+      async function* () {
+        failures += 1;
+        if (failures < 12) throw down;
+        yield entry(2);
+      },
+    ]);
+    const start = Date.now();
+    const all = (async () => {
+      const seen: number[] = [];
+      for await (const one of reprise.watchRun("run_1")) seen.push(one.sequence);
+      return { seen, after: Date.now() - start };
+    })();
+    await vi.advanceTimersByTimeAsync(150_000);
+    const { seen, after } = await all;
+    expect(seen).toEqual([1, 2]);
+    expect(after).toBeGreaterThan(30_000);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -5,7 +5,8 @@ import type { RunLogSource } from "./run_log.ts";
 /** A run as the API tells it. */
 export function apiSource(runId: string, includeRaw: boolean): RunLogSource {
   return {
-    watch: (options) => watchRunEvents(reprise.runs, runId, { ...options, includeRaw }),
+    // A page looks for its server as long as it is open.
+    watch: (options) => watchRunEvents(reprise.runs, runId, { ...options, includeRaw, reachWithinMs: Number.POSITIVE_INFINITY }),
     page: async ({ before, after, kinds, size }, signal) => {
       const newestFirst = after === undefined;
       const position =
