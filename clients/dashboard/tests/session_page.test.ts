@@ -14,12 +14,13 @@ import {
   SessionOrder,
   SessionOrigin,
   SessionSchema,
+  UsageSchema,
 } from "@reprise/client";
 import { expect, test } from "vitest";
 import { archiveName, assemble } from "../src/pages/session/export.ts";
 import { beginnings } from "../src/pages/session/facts.tsx";
 import { firstSentence, historyOf, whatBecame, whatCame } from "../src/pages/session/history.ts";
-import { eventWord, layOut, stretchesOf, xOf } from "../src/pages/session/timeline.ts";
+import { eventWord, firstView, layOut, leastWidth, type RunBar, stretchesOf, xOf } from "../src/pages/session/timeline.ts";
 import { merged } from "../src/pages/sessions/merge.ts";
 
 const MIN = 60_000;
@@ -146,6 +147,44 @@ test("events have words", () => {
       ["", ""],
     ].map(([kind = "", action = ""]) => eventWord(kind, action)),
   ).toEqual(["opened", "comment", "review", "status updated", "event"]);
+});
+
+test("a small screen begins where the newest run goes on from the one before", () => {
+  const room = 368;
+  const runs = [run("r1", 0, 2), run("r2", 17 * 60, 3), run("r3", 17 * 60 + 9, undefined)];
+  const drawn = layOut({
+    deliveries: [],
+    runs,
+    conversations: [],
+    rememberedUntil: Number.POSITIVE_INFINITY,
+    generation: 1,
+    now: start + 17 * HOUR + 30 * MIN,
+    width: leastWidth(room),
+  });
+  const left = firstView(drawn, room);
+  const [, before, newest] = drawn.bars;
+  expect(before?.x).toBeGreaterThanOrEqual(left);
+  expect((newest?.x ?? 0) + 90).toBeLessThanOrEqual(left + room);
+  expect(drawn.memory.some((one) => one.x <= (newest?.x ?? 0) && one.x + one.width > (newest?.x ?? 0))).toBe(true);
+});
+
+test("a timeline begins at its end where that shows the last two runs, and never before its beginning", () => {
+  const bars = (...at: number[]) => at.map((x) => ({ x, width: 600 - x }) as RunBar);
+  expect(firstView({ bars: bars(500, 560), width: 640 }, 368)).toBe(272);
+  expect(firstView({ bars: bars(100, 160), width: 640 }, 368)).toBe(88);
+  // Too far apart for both: the newest, with the memory line that leads to it.
+  expect(firstView({ bars: bars(24, 500), width: 640 }, 368)).toBe(228);
+  expect(firstView({ bars: bars(), width: 640 }, 368)).toBe(272);
+  expect(firstView({ bars: bars(24), width: 640 }, 368)).toBe(12);
+  // Long past: what came since is newer.
+  expect(firstView({ bars: [{ x: 24, width: 100 } as RunBar], width: 640 }, 368)).toBe(272);
+});
+
+test("a live run says no cost in the timeline before one is known", () => {
+  const input = { deliveries: [], conversations: [], rememberedUntil: undefined, generation: 1, now: start + 5 * MIN, width: 880 };
+  const usage = create(UsageSchema, { costUsd: 0.0904 });
+  expect(layOut({ ...input, runs: [run("r", 0, undefined)] }).bars[0]?.rest).toBe("–");
+  expect(layOut({ ...input, runs: [run("r", 0, undefined, { usage })] }).bars[0]?.rest).toBe("$0.0904");
 });
 
 test("the history has a line a run, with the deliveries it answers, and one for each that started none", () => {

@@ -32,8 +32,11 @@ async function harmless(page: Page, address: string): Promise<void> {
     controls: [...document.querySelectorAll(".log .tool pre")].some((one) =>
       ["\u0007", "\u001b", "\u009b"].some((code) => one.textContent?.includes(code)),
     ),
+    unseen: [...document.querySelectorAll("main .row, main .head, main .crumb, main .tl, title")]
+      .map((one) => one.textContent ?? "")
+      .filter((text) => ["\u0007", "\u001b", "\u009b", "\u202e", "\u2066", "\u200b"].some((code) => text.includes(code))),
   }));
-  expect(found, address).toEqual({ script: false, elements: 0, links: [], title: false, controls: false });
+  expect(found, address).toEqual({ script: false, elements: 0, links: [], title: false, controls: false, unseen: [] });
 }
 
 test("text of strangers is text on every page, whatever it holds", async ({ page, api, server }) => {

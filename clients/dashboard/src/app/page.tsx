@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { Icon } from "../components/icon.tsx";
+import { legible } from "../lib/legible.ts";
 import type { Mark } from "../lib/words.ts";
 import { useTitle } from "./title.ts";
 
@@ -46,7 +47,7 @@ export function Page({ title, trail = [], aside, tab, mark, children }: Props) {
             <a href={one.href}>{one.label}</a> <span class="f3">/</span>
           </span>
         ))}
-        {trail.length > 0 ? <span class="cut">{title}</span> : <h1 class="cut">{title}</h1>}
+        {trail.length > 0 ? <span class="cut">{plain(title)}</span> : <h1 class="cut">{plain(title)}</h1>}
         <span class="grow" />
         {aside !== undefined && <span class="t12 f3 aside">{aside}</span>}
       </div>
@@ -73,7 +74,7 @@ export function PageHead({
     <div class="head">
       <div class="line">
         <h1 class="cut grow">
-          {title} {detail !== undefined && <span>{detail}</span>}
+          {plain(title)} {detail !== undefined && <span>{plain(detail)}</span>}
         </h1>
         {state}
         {buttons !== undefined && <span class="btns">{buttons}</span>}
@@ -81,4 +82,9 @@ export function PageHead({
       {meta !== undefined && <div class="meta">{meta}</div>}
     </div>
   );
+}
+
+/** Names are often those of strangers. */
+function plain(name: ComponentChildren): ComponentChildren {
+  return typeof name === "string" ? legible(name) : name;
 }

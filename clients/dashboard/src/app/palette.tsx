@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { reprise } from "../data/api.ts";
 import { useQuery } from "../data/query.ts";
 import { shortId } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { navigate } from "./router.ts";
 import { hrefOfId, hrefs, places } from "./routes.ts";
 
@@ -36,7 +37,7 @@ export function Palette() {
       hits.push({ href: hrefs.trigger(one.slug), label: one.displayName || one.slug, rest: "trigger" });
   }
   for (const one of threads.data ?? [])
-    hits.push({ href: hrefs.session(one.id), label: `${one.threadKey || shortId(one.id)} ${one.title}`, rest: "session" });
+    hits.push({ href: hrefs.session(one.id), label: legible(`${one.threadKey || shortId(one.id)} ${one.title}`), rest: "session" });
   const chosen = Math.min(at, hits.length - 1);
 
   useEffect(() => dialog.current?.showModal(), []);

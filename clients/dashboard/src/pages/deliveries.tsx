@@ -12,6 +12,7 @@ import { reprise } from "../data/api.ts";
 import { useDeliveryRows } from "../data/lists.ts";
 import { useQuery } from "../data/query.ts";
 import { formatClock, formatExact, formatWhen, toMs } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { deliveryOutcome } from "../lib/words.ts";
 import "../style/deliveries.css";
 import { BulkReplay } from "./deliveries/bulk_replay.tsx";
@@ -77,14 +78,14 @@ const COLUMNS: Column<Delivery>[] = [
     ),
   },
   { label: "received", narrow: "hide", cell: (row) => <Received row={row} /> },
-  { label: "thread", narrow: "corner", cell: (row) => <span class="m">{row.threadKey || "–"}</span> },
+  { label: "thread", narrow: "corner", cell: (row) => <span class="m">{legible(row.threadKey) || "–"}</span> },
   {
     label: "event",
     narrow: "line",
     cell: (row) => (
       <>
-        {eventName(row)}
-        {actorName(row) && <span class="f3"> by {actorName(row)}</span>}
+        {legible(eventName(row))}
+        {actorName(row) && <span class="f3"> by {legible(actorName(row))}</span>}
       </>
     ),
   },

@@ -13,6 +13,7 @@ import { clock, Id, Span } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { type Query, useQuery } from "../data/query.ts";
 import { durationMs, formatBytes, formatExact, toMs } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { deliveryOutcome, runEnded, runState, type Shown, sourceName } from "../lib/words.ts";
 import "../style/deliveries.css";
 import { actorName, answerStatus, eventName, originWord, reasonOf } from "./deliveries/filters.ts";
@@ -159,7 +160,7 @@ function Meta({ delivery, trigger }: { delivery: Delivery; trigger: Trigger | un
         {status === undefined ? originWord(delivery.origin) : sourceName(delivery.source)} to{" "}
         {trigger ? <a href={hrefs.trigger(delivery.triggerSlug)}>{delivery.triggerSlug}</a> : delivery.triggerSlug || "no trigger"}
       </span>
-      {actorName(delivery) && <span>by {actorName(delivery)}</span>}
+      {actorName(delivery) && <span>by {legible(actorName(delivery))}</span>}
       <span>{formatExact(toMs(delivery.receiveTime) ?? 0)}</span>
       <Id id={delivery.id} />
       {status !== undefined && (
@@ -170,7 +171,7 @@ function Meta({ delivery, trigger }: { delivery: Delivery; trigger: Trigger | un
       )}
       {delivery.url && /^https?:/.test(delivery.url) && (
         <a href={delivery.url} target="_blank" rel="noopener noreferrer">
-          {delivery.title || "at the sender"}
+          {legible(delivery.title) || "at the sender"}
         </a>
       )}
     </>

@@ -13,9 +13,11 @@ import { reprise } from "../data/api.ts";
 import { useRunRows } from "../data/lists.ts";
 import { useAction, useQuery } from "../data/query.ts";
 import { noteListed } from "../data/trail.ts";
+import { costOf } from "../lib/cost.ts";
 import { formatShare, shortId, toMs } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { failureWord, lineageWord, runEnded, runState } from "../lib/words.ts";
-import { waitText } from "./run/words.ts";
+import { memoryWords, waitText } from "./run/words.ts";
 import "../style/run.css";
 
 type Shown = "all" | "live" | "waiting" | "succeeded" | "failed" | "cancelled";
@@ -115,7 +117,7 @@ function Filters({
   const options =
     triggerId === "" || known.some((one) => one.value === triggerId) ? known : [...known, { value: triggerId, label: triggerId }];
   return (
-    <div class="bar">
+    <div class="bar runs-bar">
       <Segments
         label="State"
         options={LABELS}
@@ -154,23 +156,23 @@ const COLUMNS: readonly Column<Run>[] = [
     },
     narrow: "first",
   },
-  { label: "thread", cell: (run) => <span class="m">{run.threadKey || "–"}</span> },
+  { label: "thread", cell: (run) => <span class="m">{legible(run.threadKey) || "–"}</span> },
   {
     label: "",
     cell: (run) => (
       <>
-        {run.title || (note(run) === "" && <span class="f3">no title</span>)}
-        {note(run) !== "" && <span class="f2"> {note(run)}</span>}
+        {legible(run.title) || (note(run) === "" && <span class="f3">no title</span>)}
+        {note(run) !== "" && <span class="f2"> {legible(note(run))}</span>}
       </>
     ),
   },
   { label: "trigger", cell: (run) => <span class="f2">{run.triggerSlug}</span>, narrow: "hide" },
   {
     label: "memory",
-    cell: (run) => <span class="f2">{memory(run)}</span>,
+    cell: (run) => <span class="f2">{memoryWords(run)}</span>,
     narrow: "hide",
   },
-  { label: "cost", cell: (run) => <Money usd={run.startTime ? (run.usage?.costUsd ?? 0) : undefined} />, right: true, narrow: "hide" },
+  { label: "cost", cell: (run) => <Money usd={costOf(run)} />, right: true, narrow: "hide" },
   {
     label: "cache",
     cell: (run) => <span class="f2">{run.usage?.cacheShare === undefined ? "–" : formatShare(run.usage.cacheShare)}</span>,
@@ -198,12 +200,6 @@ const COLUMNS: readonly Column<Run>[] = [
     narrow: "corner",
   },
 ];
-
-/** How it got its memory: for a continued one, how many turns it remembers. */
-function memory(run: Run): string {
-  if (run.lineage === Lineage.UNSPECIFIED) return "–";
-  return run.lineage === Lineage.CONTINUED && run.turn > 1 ? `turn ${run.turn}` : lineageWord(run.lineage);
-}
 
 /** Why it failed, or what it waits for: the rest of a row's sentence. */
 function note(run: Run): string {

@@ -12,6 +12,7 @@ import { Age, CopyBlock, Money } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { usePages, useQuery } from "../data/query.ts";
 import { formatBytes, formatCount, formatShare, toMs } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { sessionState } from "../lib/words.ts";
 import { Reset } from "./session/acts.tsx";
 import { merged } from "./sessions/merge.ts";
@@ -139,7 +140,7 @@ function columns(reset: (session: Session) => void): readonly Column<Session>[] 
       narrow: "first",
       cell: (session) => (
         <>
-          <b>{session.threadKey || session.displayName || "fork"}</b> <span class="f2">{session.title}</span>
+          <b>{legible(session.threadKey || session.displayName) || "fork"}</b> <span class="f2">{legible(session.title)}</span>
           {session.forkedFromSessionId && (
             <>
               {" "}

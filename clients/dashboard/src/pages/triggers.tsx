@@ -14,6 +14,7 @@ import { reprise } from "../data/api.ts";
 import { useDeliveryRows } from "../data/lists.ts";
 import { useAction, usePages, useQuery } from "../data/query.ts";
 import { formatCount, formatShare, plural, toMs } from "../lib/format.ts";
+import { legible } from "../lib/legible.ts";
 import { deliveryOutcome, sourceName } from "../lib/words.ts";
 import { newTriggerHref } from "./trigger/address.ts";
 import { byTrigger, lastDays, successRate, type TriggerUsage } from "./triggers/usage.ts";
@@ -149,7 +150,7 @@ function columns(toggle: (trigger: Trigger) => void): readonly Column<Row>[] {
       narrow: "first",
       cell: ({ trigger }) => (
         <>
-          <b>{trigger.slug}</b> <span class="f2">{trigger.displayName}</span>
+          <b>{trigger.slug}</b> <span class="f2">{legible(trigger.displayName ?? "")}</span>
         </>
       ),
     },

@@ -9,6 +9,7 @@ import { Money } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { usePages } from "../../data/query.ts";
 import { formatCount, formatMoney, formatShare } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { lineageWord } from "../../lib/words.ts";
 import { perRun, savings } from "./figures.ts";
 
@@ -121,5 +122,5 @@ function Name({ row, by }: { row: UsageRow; by: BreakdownName }) {
   if (by === "trigger") return <span>{row.triggerSlug || "deleted trigger"}</span>;
   if (by === "model") return <span class="m">{row.model || "unknown"}</span>;
   if (by === "lineage") return <span>{row.lineage === Lineage.UNSPECIFIED ? "never started" : lineageWord(row.lineage)}</span>;
-  return row.threadKey ? <span class="m">{row.threadKey}</span> : <span class="f2">no thread</span>;
+  return row.threadKey ? <span class="m">{legible(row.threadKey)}</span> : <span class="f2">no thread</span>;
 }

@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../../components/icon.tsx";
 import { toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { type Evaluate, type Term, termsOf } from "./terms.ts";
 import { type Row, type StepView, sinceReceipt } from "./way.ts";
 
@@ -41,7 +42,7 @@ function Step({ step, trigger, walkedAt, more }: StepProps) {
     <>
       <b>{step.name}</b>
       <span class={`cut grow ${tone}`}>
-        {step.code ? <span class="m">{step.text}</span> : <Words text={step.text} />}
+        {step.code ? <span class="m">{legible(step.text)}</span> : <Words text={step.text} />}
         {more !== undefined && <> {more}</>}
       </span>
       <span class="dur">{sinceReceipt(step.at)}</span>
@@ -69,7 +70,13 @@ function Step({ step, trigger, walkedAt, more }: StepProps) {
 
 /** A sentence whose `code` is set as code. */
 export function Words({ text }: { text: string }) {
-  return <>{text.split("`").map((part, at) => (at % 2 === 1 ? <code key={at}>{part}</code> : part))}</>;
+  return (
+    <>
+      {legible(text)
+        .split("`")
+        .map((part, at) => (at % 2 === 1 ? <code key={at}>{part}</code> : part))}
+    </>
+  );
 }
 
 function Rows({ rows }: { rows: readonly Row[] }) {
@@ -81,7 +88,7 @@ function Rows({ rows }: { rows: readonly Row[] }) {
             <th scope="row" class={code ? "m" : ""}>
               {name}
             </th>
-            <td class={code ? "m f2" : ""}>{value}</td>
+            <td class={code ? "m f2" : ""}>{legible(value)}</td>
           </tr>
         ))}
       </tbody>

@@ -8,6 +8,7 @@ import { MoreButton, NewChip, useNeighbours } from "../../components/list.tsx";
 import { clock } from "../../components/text.tsx";
 import { useDeliveryRows } from "../../data/lists.ts";
 import { formatClock, formatExact, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { deliveryOutcome } from "../../lib/words.ts";
 import { FindRows, OutcomeChoice } from "./filter_bar.tsx";
 import { byDay, eventName, holds, readFilter, reasonOf, shortEvent } from "./filters.ts";
@@ -54,7 +55,7 @@ export function SideList({ currentId, onChanged }: { currentId: string; onChange
               </time>
               <State {...deliveryOutcome(row.outcome)} />
               <span class="cut" title={[eventName(row), reasonOf(row)].filter(Boolean).join(": ")}>
-                <span class="m">{row.threadKey || row.triggerSlug}</span> <span class="f3">{shortEvent(row)}</span>
+                <span class="m">{legible(row.threadKey || row.triggerSlug)}</span> <span class="f3">{legible(shortEvent(row))}</span>
               </span>
             </a>
           ))}

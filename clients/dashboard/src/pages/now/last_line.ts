@@ -3,6 +3,7 @@ import type { JournalEntry } from "@reprise/client";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { reprise } from "../../data/api.ts";
 import { visible } from "../../data/visible.ts";
+import { stripAnsi } from "../../lib/ansi.ts";
 
 /** The newest line of a run: what a tool was asked, or what was written. */
 export interface LastLine {
@@ -32,7 +33,7 @@ export function lineOf(entry: JournalEntry): LastLine | undefined {
       return { tool: kind.value.name, text: kind.value.summary, code: true };
     case "toolResult":
     case "stderr":
-      return { text: lastLine(kind.value.text), code: true };
+      return { text: lastLine(stripAnsi(kind.value.text)), code: true };
     case "notice":
       return { text: kind.value.message, code: false };
     case "retry":

@@ -7,7 +7,9 @@ import { type Column, List, RowAction, RowActions } from "../../components/list.
 import { Age, CopyBlock, clock, Money, Span, When } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
+import { costOf } from "../../lib/cost.ts";
 import { formatShare, plural, shortId, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { runEnded, runState } from "../../lib/words.ts";
 import { cacheWord, failureOf, startsIn, type Waiting, waitsFor } from "./board.ts";
 import type { LastLine } from "./last_line.ts";
@@ -15,12 +17,12 @@ import type { LastLine } from "./last_line.ts";
 const idOf = (run: Run) => run.id;
 
 function Thread({ run }: { run: Run }) {
-  return <span class="m">{run.threadKey || run.triggerSlug}</span>;
+  return <span class="m">{legible(run.threadKey || run.triggerSlug)}</span>;
 }
 
 /** The event's title, or who asked where it has none. */
 function titleOf(run: Run): string {
-  return run.title || (run.requestedBy?.displayName ? `by ${run.requestedBy.displayName}` : run.triggerSlug);
+  return legible(run.title || (run.requestedBy?.displayName ? `by ${run.requestedBy.displayName}` : run.triggerSlug));
 }
 
 /** Live runs; one that ended stays a moment, with its end. */
@@ -37,7 +39,7 @@ export function RunningList({ runs, lines }: { runs: readonly Run[]; lines: Read
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
     { narrow: "line", cell: titleOf },
     { label: "last line", narrow: "line", cell: (run) => <Line run={run} line={lines.get(run.id)} /> },
-    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={run.usage?.costUsd ?? 0} /> },
+    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={costOf(run)} /> },
     { label: "cache", narrow: "hide", right: true, cell: (run) => <span class="f2">{shareOf(run)}</span> },
     {
       label: "run",
@@ -67,12 +69,12 @@ export function RunningList({ runs, lines }: { runs: readonly Run[]; lines: Read
 }
 
 function Line({ run, line }: { run: Run; line: LastLine | undefined }) {
-  if (run.state === RunState.FAILED) return <span class="f2">{failureOf(run).text}</span>;
+  if (run.state === RunState.FAILED) return <span class="f2">{legible(failureOf(run).text)}</span>;
   if (!line) return <span class="f3">{run.attempt > 1 ? `attempt ${run.attempt}` : "starting"}</span>;
   return (
     <span class={line.code ? "m f2" : "f2"}>
-      {line.tool && <span class="f3">{line.tool} </span>}
-      {line.text}
+      {line.tool && <span class="f3">{legible(line.tool)} </span>}
+      {legible(line.text)}
     </span>
   );
 }
@@ -90,7 +92,7 @@ export function WaitingList({ waiting, running }: { waiting: readonly Waiting[];
     const events = plural(Math.max(1, head.deliveryCount), "event");
     const yes = await ask({
       title: "Drop what waits?",
-      body: `The run of ${head.threadKey || head.triggerSlug} is cancelled before it starts; its ${events} will not be answered. The conversation stays.`,
+      body: `The run of ${legible(head.threadKey || head.triggerSlug)} is cancelled before it starts; its ${events} will not be answered. The conversation stays.`,
       confirm: "Drop",
       danger: true,
     });
@@ -107,7 +109,7 @@ export function WaitingList({ waiting, running }: { waiting: readonly Waiting[];
     },
     { label: "thread", narrow: "corner", cell: ({ head }) => <Thread run={head} /> },
     { narrow: "line", cell: ({ head }) => titleOf(head) },
-    { label: "waits for", narrow: "line", cell: (one) => <span class="f2">{waitsFor(one, live)}</span> },
+    { label: "waits for", narrow: "line", cell: (one) => <span class="f2">{legible(waitsFor(one, live))}</span> },
     {
       label: "starts in",
       narrow: "hide",
@@ -155,7 +157,7 @@ export function FailedList({ runs }: { runs: readonly Run[] }) {
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
     { narrow: "line", cell: titleOf },
     { label: "reason", narrow: "line", cell: (run) => <Reason run={run} /> },
-    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={run.usage?.costUsd ?? 0} /> },
+    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={costOf(run)} /> },
     {
       narrow: "line",
       cell: (run) => (
@@ -193,7 +195,7 @@ function Reason({ run }: { run: Run }) {
   const { word, text } = failureOf(run);
   return (
     <span class="f2" title={run.failure?.remedy || undefined}>
-      <span class="m">{word}</span> {text}
+      <span class="m">{word}</span> {legible(text)}
     </span>
   );
 }

@@ -4,6 +4,7 @@ import { hrefs } from "../../app/routes.ts";
 import { type Fact, Facts, LineageDots, Meter, State, Tag } from "../../components/basics.tsx";
 import { Id, Span } from "../../components/text.tsx";
 import { formatCount, formatMoney, formatShare, plural, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { failureWord, runEnded, runState } from "../../lib/words.ts";
 import { RunButtons } from "./buttons.tsx";
 import { Sentence } from "./prose.tsx";
@@ -84,7 +85,7 @@ function Meta({ run, thread }: { run: Run; thread: readonly Run[] }) {
           <Id id={last} href={hrefs.delivery(last)} />
         </span>
       )}
-      {run.requestedBy?.displayName && <span>by {run.requestedBy.displayName}</span>}
+      {run.requestedBy?.displayName && <span>by {legible(run.requestedBy.displayName)}</span>}
       {run.kind === RunKind.COMPACTION && <span>compaction</span>}
       {run.attempt > 1 && <span>attempt {run.attempt}</span>}
       {run.model && <span>{run.model}</span>}
@@ -112,7 +113,7 @@ function Trouble({ run }: { run: Run }) {
       {!runEnded(run) && !run.startTime && waiting && (
         <p class="aside-line">
           <span class="st wait" />
-          {waiting}
+          {legible(waiting)}
         </p>
       )}
       {run.warnings.map((one) => (

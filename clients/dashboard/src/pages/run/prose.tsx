@@ -2,6 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 import { Marked } from "../../components/marked.tsx";
 import { Pre } from "../../components/pre.tsx";
 import { formatCount } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { readProse } from "../../lib/prose.ts";
 
 const LONGEST = 12_000;
@@ -40,7 +41,7 @@ export function Prose({ text, live = false }: { text: string; live?: boolean }) 
 export function Sentence({ text }: { text: string }) {
   return (
     <>
-      {readProse(text.charAt(0).toUpperCase() + text.slice(1)).map((piece, at) =>
+      {readProse(legible(text.charAt(0).toUpperCase() + text.slice(1))).map((piece, at) =>
         piece.kind === "code" ? (
           <code key={at}>
             <Marked text={piece.text} />

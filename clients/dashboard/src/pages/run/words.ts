@@ -1,5 +1,6 @@
 import { Lineage, NoticeCode, type NoticeEntry, PromptKind, type Run, RunWarning, WaitReason } from "@reprise/client";
 import type { Mark } from "../../lib/words.ts";
+import { lineageWord } from "../../lib/words.ts";
 
 /** How a notice looks: its mark, its name, and whether it tells that the run goes on from an earlier one. */
 export interface NoticeLook {
@@ -74,6 +75,12 @@ const LINEAGE: Record<Lineage, string> = {
 
 export function lineageText(lineage: Lineage): string {
   return LINEAGE[lineage] ?? "";
+}
+
+/** How a run got its memory, and which turn of its conversation it is: `continued · turn 2`. */
+export function memoryWords({ lineage, turn }: Pick<Run, "lineage" | "turn">): string {
+  if (lineage === Lineage.UNSPECIFIED) return "–";
+  return turn > 1 ? `${lineageWord(lineage)} · turn ${turn}` : lineageWord(lineage);
 }
 
 const WAIT: Record<WaitReason, string> = {

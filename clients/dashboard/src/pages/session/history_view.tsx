@@ -4,8 +4,10 @@ import { Empty, State } from "../../components/basics.tsx";
 import { type Column, List, NewChip } from "../../components/list.tsx";
 import { CopyBlock, clock, Money, Span, When } from "../../components/text.tsx";
 import type { LiveRows } from "../../data/rows.ts";
+import { costOf } from "../../lib/cost.ts";
 import { formatClock, formatDay, formatExact, formatShare, toMs } from "../../lib/format.ts";
-import { deliveryOutcome, runEnded } from "../../lib/words.ts";
+import { legible } from "../../lib/legible.ts";
+import { deliveryOutcome } from "../../lib/words.ts";
 import { type HistoryRow, historyOf, shortState, whatBecame, whatCame, whyNot } from "./history.ts";
 
 /** What happened in a thread, newest first. */
@@ -64,7 +66,7 @@ function columns(most: number): readonly Column<HistoryRow>[] {
       label: "cost",
       right: true,
       narrow: "hide",
-      cell: ({ run }) => (run && (run.startTime || runEnded(run)) ? <Money usd={run.usage?.costUsd ?? 0} /> : null),
+      cell: ({ run }) => (run ? <Money usd={costOf(run)} /> : null),
     },
     {
       label: "cache",
@@ -97,15 +99,15 @@ function What({ row: { run, deliveries } }: { row: HistoryRow }) {
     const why = delivery ? whyNot(delivery) : "";
     return (
       <span class="f2">
-        {whatCame(deliveries)}
-        {why && `, ${why}`}
+        {legible(whatCame(deliveries))}
+        {why && legible(`, ${why}`)}
       </span>
     );
   }
   const [came, became] = [whatCame(deliveries) || run.requestedBy?.displayName || "", whatBecame(run)];
   return (
     <>
-      {came} {came && became && <span class="f3">→</span>} {became}
+      {legible(came)} {came && became && <span class="f3">→</span>} {legible(became)}
     </>
   );
 }

@@ -4,6 +4,7 @@ import { Id, When } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useQuery } from "../../data/query.ts";
 import { formatBytes, plural, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 
 /** What the agent remembers, and the conversations that the thread had. */
 export function Memory({ session, runs }: { session: Session; runs: readonly Run[] }) {
@@ -43,7 +44,7 @@ export function Memory({ session, runs }: { session: Session; runs: readonly Run
       {said && (
         <dl class="kv">
           <dt>Last said</dt>
-          <dd class="f2 said">“{shorten(said)}”</dd>
+          <dd class="f2 said">“{legible(shorten(said))}”</dd>
         </dl>
       )}
       <dl class="kv">

@@ -1,5 +1,7 @@
 import { type Conversation, type Delivery, DeliveryOutcome, Lineage, type Run, RunKind, RunState, SessionOrigin } from "@reprise/client";
+import { costOf } from "../../lib/cost.ts";
 import { formatDay, formatMoney, formatSpan, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { deliveryOutcome, lineageWord } from "../../lib/words.ts";
 
 /** Width of a break, and the room that the labels of a busy time need before its first and after its last event. */
@@ -106,6 +108,27 @@ export function layOut(input: TimelineInput): Timeline {
   };
 }
 
+/** The least that a timeline is wide in so much room: a small screen is pushed sideways, but not far. */
+export function leastWidth(room: number): number {
+  return room < 640 ? 640 : 880;
+}
+
+/** Room for the beginning of the newest run, with its label. */
+const NEWEST = 96;
+const MARGIN = 12;
+
+/**
+ * How far a timeline that is wider than its room is pushed at first: to its end; but where a run would stand there alone,
+ * not past the one before it.
+ */
+export function firstView({ bars, width }: Pick<Timeline, "bars" | "width">, room: number): number {
+  const end = Math.max(0, width - room);
+  const [before, newest] = [bars.at(-2), bars.at(-1)];
+  if (!newest || newest.x + newest.width <= end) return end;
+  const whole = (before ?? newest).x - MARGIN;
+  return Math.max(0, Math.min(end, Math.max(whole, newest.x + NEWEST - room)));
+}
+
 const ORIGIN: Partial<Record<SessionOrigin, string>> = {
   [SessionOrigin.RESET]: "reset",
   [SessionOrigin.EXPIRED]: "expired",
@@ -210,7 +233,7 @@ function marksOf(deliveries: readonly Delivery[], runs: readonly Run[], x: (time
 
 /** Senders name things; a label has the room of a few words. */
 function cut(text: string): string {
-  return text.length > MOST_LABEL ? `${text.slice(0, MOST_LABEL - 1)}…` : text;
+  return legible(text.length > MOST_LABEL ? `${text.slice(0, MOST_LABEL - 1)}…` : text);
 }
 
 function starts(delivery: Delivery): boolean {
@@ -246,7 +269,8 @@ function barsOf(runs: readonly Run[], x: (time: number) => number, now: number):
     const at = x(start);
     const live = end === undefined;
     const label = howItBegan(run);
-    const cost = formatMoney(run.usage?.costUsd ?? 0);
+    const known = costOf(run);
+    const cost = known === undefined ? "–" : formatMoney(known);
     const rest = live ? cost : `${formatSpan(end - start)} · ${cost}`;
     const labelled = at >= free;
     if (labelled) free = at + Math.max(label.length, rest.length) * CHAR + 12;

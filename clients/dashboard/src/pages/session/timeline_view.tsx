@@ -4,7 +4,7 @@ import { hrefs } from "../../app/routes.ts";
 import { Icon } from "../../components/icon.tsx";
 import { clock } from "../../components/text.tsx";
 import { formatExact, toMs } from "../../lib/format.ts";
-import { layOut, type RunBar, type TimelineInput } from "./timeline.ts";
+import { firstView, layOut, leastWidth, type RunBar, type TimelineInput } from "./timeline.ts";
 
 /** Deliveries above the line, runs below, time to scale with breaks, and the memory line through the runs. */
 export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
@@ -24,14 +24,15 @@ export function TimelineView(props: Omit<TimelineInput, "now" | "width">) {
   const now = live ? clock.value : Math.max(lastMoment(props), Math.floor(clock.value / AT_REST_MS) * AT_REST_MS);
   const { deliveries, runs, conversations, rememberedUntil, generation } = props;
   const drawn = useMemo(
-    () => layOut({ deliveries, runs, conversations, rememberedUntil, generation, now, width: Math.max(width, 880) }),
+    () => layOut({ deliveries, runs, conversations, rememberedUntil, generation, now, width: Math.max(width, leastWidth(width)) }),
     [deliveries, runs, conversations, rememberedUntil, generation, now, width],
   );
-  // What is newest is seen first.
+  // What is newest is seen first, and with it where it comes from.
   const wide = drawn.width > width;
+  const newest = drawn.bars.at(-1)?.run.id;
   useEffect(() => {
-    if (box.current && wide) box.current.scrollLeft = box.current.scrollWidth;
-  }, [wide]);
+    if (box.current && wide && width > 0) box.current.scrollLeft = firstView(drawn, width);
+  }, [wide, width > 0, newest]);
   return (
     <div class="tl" ref={box} role="group" aria-label="Timeline" tabIndex={wide ? 0 : undefined}>
       <div class="tl-in" style={{ "--width": `${drawn.width}px` }}>

@@ -9,6 +9,7 @@ import { Age, CopyBlock, Money } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
 import { formatBytes, formatCount, plural, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { sessionState } from "../../lib/words.ts";
 import { Reset } from "../session/acts.tsx";
 
@@ -136,7 +137,7 @@ export function LiveSessions() {
               narrow: "first",
               cell: (one) => (
                 <>
-                  <b>{one.threadKey || one.displayName || "fork"}</b> <span class="f2">{one.title}</span>
+                  <b>{legible(one.threadKey || one.displayName) || "fork"}</b> <span class="f2">{legible(one.title)}</span>
                 </>
               ),
             },

@@ -8,6 +8,7 @@ import { CopyBlock, When } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useQuery } from "../../data/query.ts";
 import { plural, toMs } from "../../lib/format.ts";
+import { legible } from "../../lib/legible.ts";
 import { deliveryOutcome, reasonWord } from "../../lib/words.ts";
 import { type Draft, toTrigger } from "./draft.ts";
 
@@ -106,8 +107,8 @@ const COLUMNS: readonly Column<Row>[] = [
     cell: ({ delivery }) =>
       delivery ? (
         <>
-          {[delivery.eventKind, delivery.action].filter(Boolean).join(".") || "event"}{" "}
-          <span class="f3">{delivery.actor?.login ? `by ${delivery.actor.login}` : ""}</span>
+          {legible([delivery.eventKind, delivery.action].filter(Boolean).join(".") || "event")}{" "}
+          <span class="f3">{delivery.actor?.login ? `by ${legible(delivery.actor.login)}` : ""}</span>
         </>
       ) : (
         <span class="f3">–</span>
@@ -145,11 +146,11 @@ function Thread({ evaluation }: { evaluation: Evaluation }) {
   const { threadKeyThen: then, threadKeyNow: now, message } = evaluation;
   if (BROKEN.includes(evaluation.reasonNow)) return <span class="c-red">{message}</span>;
   // What is stopped before its thread is read has none, which is no change of it.
-  if (now === "" && evaluation.outcomeNow !== DeliveryOutcome.QUEUED) return <code class="f3">{then || "none"}</code>;
-  if (then === now) return <code class="f2">{now || "none"}</code>;
+  if (now === "" && evaluation.outcomeNow !== DeliveryOutcome.QUEUED) return <code class="f3">{legible(then) || "none"}</code>;
+  if (then === now) return <code class="f2">{legible(now) || "none"}</code>;
   return (
     <code>
-      <s class="f3">{then || "none"}</s> {now || "none"}
+      <s class="f3">{legible(then) || "none"}</s> {legible(now) || "none"}
     </code>
   );
 }
