@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** What a key does. */
 export interface KeyAction {
@@ -25,7 +25,8 @@ export const keyGroups = signal<readonly Group[]>([]);
 export function useKeys(title: string, table: KeyTable): void {
   const latest = useRef(table);
   latest.current = table;
-  useEffect(() => {
+  // What is seen can be pressed: an effect after the paint would be too late for a quick hand.
+  useLayoutEffect(() => {
     const group = { title, table: latest };
     keyGroups.value = [...keyGroups.peek(), group];
     return () => {
