@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { reprise } from "../data/api.ts";
 import { useQuery } from "../data/query.ts";
 import { shortId } from "../lib/format.ts";
@@ -40,7 +40,8 @@ export function Palette() {
     hits.push({ href: hrefs.session(one.id), label: legible(`${one.threadKey || shortId(one.id)} ${one.title}`), rest: "session" });
   const chosen = Math.min(at, hits.length - 1);
 
-  useEffect(() => dialog.current?.showModal(), []);
+  // Before the next key: what is typed at once must not land in the field below.
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   const close = () => {
     palette.value = false;
   };

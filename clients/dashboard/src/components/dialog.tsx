@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "./basics.tsx";
 
 interface DialogProps {
@@ -15,7 +15,7 @@ interface DialogProps {
 /** A dialog over the page. Escape and a click beside it close it; the focus goes back to where it was. */
 export function Dialog({ title, children, end, onClose, wide = false }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const back = document.activeElement;
     element.current?.showModal();
     return () => {
