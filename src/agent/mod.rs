@@ -131,6 +131,14 @@ impl LineParser {
             Dialect::Claude(lines) => lines.line(line, truncated),
         }
     }
+
+    /// Whether the last line was a piece of a message whose whole follows.
+    #[must_use]
+    pub const fn was_piece(&self) -> bool {
+        match &self.0 {
+            Dialect::Claude(lines) => lines.was_piece(),
+        }
+    }
 }
 
 /// At most `limit` bytes of `text`, cut between characters.

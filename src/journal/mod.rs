@@ -18,6 +18,7 @@ use crate::metrics;
 use crate::queue::Lease;
 use crate::store::Store;
 pub(crate) use crate::store::chunk;
+pub(crate) use crate::store::journal_lines::{self as lines, LinePart, LinesPlace};
 
 pub use pages::{EntryPage, PageOf};
 
@@ -144,7 +145,52 @@ impl Journal {
 
     /// Stores entries in order under this lease (fenced), then publishes them. Returns the last sequence.
     pub async fn append(&self, lease: &Lease, entries: Vec<NewEntry>) -> Result<Sequence> {
-        let mut last = 0;
+        Ok(self.append_entries(lease, entries).await?.last().copied().unwrap_or(0))
+    }
+
+    /// The same, then stores the lines that came with them; their sequences say which of these entries they belong to.
+    pub(crate) async fn append_batch(&self, lease: &Lease, entries: Vec<NewEntry>, mut parts: Vec<LinePart>) -> Result<()> {
+        let sequences = self.append_entries(lease, entries).await?;
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let next = match sequences.first() {
+            Some(first) => *first,
+            None => self.next_sequence(lease).await?,
+        };
+        for part in &mut parts {
+            let entry = usize::try_from(part.sequence).ok().and_then(|nth| nth.checked_sub(1));
+            part.sequence = entry.and_then(|entry| sequences.get(entry).copied()).unwrap_or(next - 1);
+        }
+        let mut rest = parts.as_slice();
+        while !rest.is_empty() {
+            let mut weight = 0;
+            let count = rest.iter().take_while(|part| {
+                let fits = weight < CHUNK_BYTES;
+                weight += part.weight();
+                fits
+            });
+            let (body, after) = rest.split_at(count.count());
+            self.append_lines(lease, body).await?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// One body of lines. To store it twice changes nothing, so a commit whose answer was lost is just tried again.
+    async fn append_lines(&self, lease: &Lease, parts: &[LinePart]) -> Result<()> {
+        let mut wait = Wait::new(lease.run_id);
+        loop {
+            match self.store.append_lines(lease.run_id, lease.id, lease.attempt, parts).await {
+                Err(Error::StoreUnavailable(why)) if wait.goes_on() => wait.more(&why).await,
+                done => return done,
+            }
+        }
+    }
+
+    /// Stores and publishes entries; gives their sequences.
+    async fn append_entries(&self, lease: &Lease, entries: Vec<NewEntry>) -> Result<Vec<Sequence>> {
+        let mut sequences = Vec::with_capacity(entries.len());
         let mut rest = entries.into_iter().peekable();
         while let Some(oldest) = rest.peek().map(|entry| entry.time) {
             let mut next = self.next_sequence(lease).await?;
@@ -162,10 +208,10 @@ impl Journal {
                 (next..).zip(&mut piece).for_each(|(sequence, entry)| entry.sequence = sequence);
             }
             metrics::journaled(UnixMicros::now().since(oldest));
-            last = piece.last().map_or(last, |entry| entry.sequence);
+            sequences.extend(piece.iter().map(|entry| entry.sequence));
             self.hub.publish(lease.run_id, piece);
         }
-        Ok(last)
+        Ok(sequences)
     }
 
     /// The sequence that is next under this lease. A database that is away is waited for.

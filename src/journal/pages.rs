@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Journal, chunk};
+use super::{Journal, LinePart, LinesPlace, chunk};
 use crate::domain::{EntryFilter, EntryKind, JournalEntry, Result, RunId, Sequence};
 
 /// Matches are counted so far.
@@ -61,6 +61,11 @@ impl Journal {
     /// The next entries, as many as the store reads at once; empty: there are none.
     pub async fn whole_page(&self, run: RunId, after: Sequence) -> Result<Vec<JournalEntry>> {
         self.store.journal_page(run, after.saturating_add(1)).await
+    }
+
+    /// The next lines that no entry holds whole, and their place; none: there are no more.
+    pub(crate) async fn lines_after(&self, run: RunId, after: LinesPlace) -> Result<Option<(LinesPlace, Vec<LinePart>)>> {
+        self.store.lines_after(run, after).await
     }
 
     /// The next entries that match.

@@ -293,6 +293,28 @@ async fn an_old_lease_writes_nothing() {
 }
 
 #[tokio::test]
+async fn lines_stand_beside_the_entries_take_no_sequence_and_are_stored_once() {
+    let desk = Desk::new().await;
+    let part = |number, nth| LinePart::split(&LinePart::of(number, nth, UnixMicros(1)), b"a line").remove(0);
+    let entries = || lines(3).map(|text| new(EntryKind::Stderr { text })).collect();
+    desk.journal.append_batch(&desk.lease, entries(), vec![part(1, 0), part(2, 1), part(3, 3)]).await.expect("appended");
+    for _ in 0..2 {
+        desk.journal.append_batch(&desk.lease, vec![], vec![part(4, 0)]).await.expect("appended");
+    }
+    desk.journal.append_batch(&desk.lease, entries(), vec![part(5, 2)]).await.expect("appended");
+    let (mut found, mut place) = (Vec::new(), (0, 0));
+    while let Some((next, parts)) = desk.journal.lines_after(desk.lease.run_id, place).await.expect("read") {
+        assert_eq!(next.0, desk.lease.attempt);
+        (found, place) = ([found, parts.iter().map(|part| (part.number, part.sequence)).collect()].concat(), next);
+    }
+    assert_eq!(found, [(1, 0), (2, 1), (3, 3), (4, 3), (5, 5)]);
+    let kept: Vec<_> = desk.store.journal_page(desk.lease.run_id, 1).await.expect("read").iter().map(|entry| entry.sequence).collect();
+    assert_eq!(kept, [1, 2, 3, 4, 5, 6]);
+    let old = Lease { id: LeaseId::new(), ..desk.lease };
+    assert!(matches!(desk.journal.append_batch(&old, vec![], vec![part(6, 0)]).await, Err(Error::Fenced)));
+}
+
+#[tokio::test]
 async fn who_leaves_leaves_nothing_behind() {
     let desk = Desk::new().await;
     let reader = desk.follow(Position::After(0), true).await;

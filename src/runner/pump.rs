@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::lines::Line;
 use super::spool::Spool;
 use crate::domain::{EntryKind, Error, NoticeCode, OpenBlock, Result, UnixMicros};
-use crate::journal::{Journal, NewEntry};
+use crate::journal::{Journal, LinePart, NewEntry};
 use crate::metrics;
 use crate::queue::Lease;
 
@@ -29,6 +29,8 @@ const LARGE_BYTES: usize = 1024 * 1024;
 /// A first line waits this long for company; lines after it wait until the last batch is `EVERY` old.
 const COMPANY: Duration = Duration::from_millis(5);
 const EVERY: Duration = Duration::from_millis(100);
+/// Lines without an entry wait this long for company: nobody watches them.
+const LINES_EVERY: Duration = Duration::from_secs(2);
 /// A batch that takes longer than this to write: the database is away.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
 const RAW_BYTES: usize = 64 * 1024;
@@ -49,6 +51,8 @@ pub(super) struct Pump {
     limit: u64,
     read: u64,
     stderr_read: u64,
+    /// Parts of lines so far.
+    parts: i64,
     tools: HashMap<String, Instant>,
     open: Option<Open>,
     open_count: Arc<AtomicU64>,
@@ -57,9 +61,22 @@ pub(super) struct Pump {
 #[derive(Debug, Default)]
 struct Batch {
     entries: Vec<NewEntry>,
+    /// Lines that no entry holds whole.
+    parts: Vec<LinePart>,
     first_read: Option<Instant>,
+    /// When the first of its lines was read.
+    first_part: Option<Instant>,
     closes: Option<u64>,
     written: Option<oneshot::Sender<()>>,
+}
+
+/// What is to be written of a batch.
+type Told = (Vec<NewEntry>, Vec<LinePart>);
+
+impl Batch {
+    fn take(&mut self) -> Told {
+        (std::mem::take(&mut self.entries), std::mem::take(&mut self.parts))
+    }
 }
 
 #[derive(Debug)]
@@ -95,6 +112,7 @@ impl Pump {
             limit,
             read: 0,
             stderr_read: 0,
+            parts: 0,
             tools,
             open: None,
             open_count,
@@ -108,7 +126,7 @@ impl Pump {
 
     /// Whether nothing more should be read before [`Pump::work`] made room.
     pub(super) fn full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.gathered.entries.len() >= BATCH_ENTRIES
+        self.bytes >= BATCH_BYTES || self.gathered.entries.len().max(self.gathered.parts.len()) >= BATCH_ENTRIES
     }
 
     /// An entry of ours.
@@ -157,8 +175,16 @@ impl Pump {
             }
             _ => {}
         }
-        let raw = line.map_or(String::new(), |line| String::from_utf8_lossy(&line.bytes[..line.bytes.len().min(RAW_BYTES)]).into_owned());
+        let raw = line.map_or(String::new(), |line| text(&line.bytes, RAW_BYTES));
         self.gather(NewEntry { time: UnixMicros::now(), parent_tool_use_id, truncated: line.is_some_and(|line| line.cut), raw, kind });
+        if let Some(line) = line.filter(|line| line.bytes.len() >= RAW_BYTES || std::str::from_utf8(&line.bytes).is_err()) {
+            self.keep(line, |part| part.of_entry = true);
+        }
+    }
+
+    /// An admitted line that made no entry: kept for the file of the run.
+    pub(super) fn alone(&mut self, line: &Line) {
+        self.keep(line, |_| {});
     }
 
     /// A line of the agent's standard error.
@@ -167,14 +193,34 @@ impl Pump {
         self.stderr_read += line.size;
         if self.stderr_read > STDERR_BYTES {
             if before {
-                self.say(EntryKind::Stderr { text: format!("(more than {STDERR_BYTES} bytes; what follows is left out)") });
+                let message = format!(
+                    "the agent wrote more than {STDERR_BYTES} bytes to its standard error; what follows is in the file of the run only"
+                );
+                self.notice(NoticeCode::OutputTruncated, message, &[("limit_bytes", STDERR_BYTES.to_string())]);
+            }
+            if self.stderr_read <= self.limit {
+                self.keep(line, |part| part.stderr = true);
             }
             return;
         }
-        let kept = &line.bytes[..line.bytes.len().min(STDERR_LINE_BYTES)];
-        let truncated = (kept.len() as u64) < line.size;
-        let kind = EntryKind::Stderr { text: String::from_utf8_lossy(kept).into_owned() };
+        let truncated = line.size > STDERR_LINE_BYTES as u64;
+        let kind = EntryKind::Stderr { text: text(&line.bytes, STDERR_LINE_BYTES) };
         self.gather(NewEntry { time: UnixMicros::now(), parent_tool_use_id: String::new(), truncated, raw: String::new(), kind });
+        if truncated || std::str::from_utf8(&line.bytes).is_err() {
+            self.keep(line, |part| (part.stderr, part.of_entry) = (true, true));
+        }
+    }
+
+    /// Keeps a line as it is, beside the entries; in parts, so that nothing large is ever written at once.
+    fn keep(&mut self, line: &Line, say: impl FnOnce(&mut LinePart)) {
+        let nth = i32::try_from(self.gathered.entries.len()).unwrap_or(i32::MAX);
+        let mut like = LinePart { cut: line.cut, ..LinePart::of(self.parts + 1, nth, UnixMicros::now()) };
+        say(&mut like);
+        let parts = LinePart::split(&like, &line.bytes);
+        self.parts += i64::try_from(parts.len()).unwrap_or(0);
+        self.bytes += parts.iter().map(LinePart::weight).sum::<usize>();
+        self.gathered.first_part.get_or_insert_with(Instant::now);
+        self.gathered.parts.extend(parts);
     }
 
     /// A piece of a block that is being written: shown, at most ten times a second, and never stored.
@@ -194,8 +240,10 @@ impl Pump {
 
     /// Hands over what is due; pending while nothing is. May be dropped at any await: nothing is lost.
     pub(super) async fn work(&mut self) {
-        let gathered =
-            self.gathered.first_read.map(|first| if self.full() { first } else { (first + COMPANY).max(self.last_flush + EVERY) });
+        let (full, read) = (self.full(), self.gathered.first_read);
+        let entries = read.map(|first| if full { first } else { (first + COMPANY).max(self.last_flush + EVERY) });
+        let lines = self.gathered.first_part.map(|first| if full { first } else { first + LINES_EVERY });
+        let gathered = entries.into_iter().chain(lines).min();
         let shown = self.open.as_ref().filter(|open| open.dirty).map(|open| open.published.map_or_else(Instant::now, |last| last + EVERY));
         let Some(due) = gathered.into_iter().chain(shown).min() else { return std::future::pending().await };
         tokio::time::sleep_until(due).await;
@@ -251,6 +299,17 @@ impl Pump {
     }
 }
 
+/// At most `limit` bytes of a line as text.
+fn text(line: &[u8], limit: usize) -> String {
+    let mut text = match std::str::from_utf8(line) {
+        Ok(whole) => whole[..whole.floor_char_boundary(limit)].to_owned(),
+        Err(_) => String::from_utf8_lossy(&line[..line.len().min(limit)]).into_owned(),
+    };
+    // What stands for a byte that is no text is longer than that byte.
+    text.truncate(text.floor_char_boundary(limit));
+    text
+}
+
 /// What an entry takes in memory, nearly.
 fn size(entry: &NewEntry) -> usize {
     let text = match &entry.kind {
@@ -288,10 +347,10 @@ impl Writer {
     /// Writes a batch. While the database does not take it, what comes after it goes to disk and follows in order, so that
     /// the agent goes on.
     async fn write(&self, mut batch: Batch, batches: &mut mpsc::Receiver<Batch>) -> Result<()> {
-        let entries = std::mem::take(&mut batch.entries);
+        let (entries, parts) = batch.take();
         let (mut done, mut later) = (vec![batch], Later::default());
         {
-            let mut writing = pin!(self.journal.append(&self.lease, entries));
+            let mut writing = pin!(self.journal.append_batch(&self.lease, entries, parts));
             let mut away = pin!(tokio::time::sleep(AWAY_AFTER));
             loop {
                 tokio::select! {
@@ -303,7 +362,7 @@ impl Writer {
                     () = &mut away, if !later.wanted => later.wanted = true,
                     more = batches.recv(), if later.has_room() => match more {
                         Some(mut more) => {
-                            later.take(&self.dir, std::mem::take(&mut more.entries)).await;
+                            later.take(&self.dir, more.take()).await;
                             done.push(more);
                         }
                         None => later.closed = true,
@@ -313,12 +372,12 @@ impl Writer {
         }
         if let Some(mut spool) = later.spool {
             spool.rewind().await?;
-            while let Some(entries) = spool.next().await? {
-                self.journal.append(&self.lease, entries).await?;
+            while let Some((entries, parts)) = spool.next().await? {
+                self.journal.append_batch(&self.lease, entries, parts).await?;
             }
         }
-        if let Some(entries) = later.held {
-            self.journal.append(&self.lease, entries).await?;
+        if let Some((entries, parts)) = later.held {
+            self.journal.append_batch(&self.lease, entries, parts).await?;
         }
         done.into_iter().for_each(|batch| self.written(batch));
         Ok(())
@@ -346,7 +405,7 @@ struct Later {
     closed: bool,
     spool: Option<Spool>,
     /// A batch that the disk did not take; nothing more is taken then.
-    held: Option<Vec<NewEntry>>,
+    held: Option<Told>,
 }
 
 impl Later {
@@ -354,19 +413,19 @@ impl Later {
         self.wanted && !self.closed && self.held.is_none() && self.spool.as_ref().is_none_or(Spool::has_room)
     }
 
-    async fn take(&mut self, dir: &Path, entries: Vec<NewEntry>) {
+    async fn take(&mut self, dir: &Path, told: Told) {
         let kept = async {
             let mut spool = match self.spool.take() {
                 Some(spool) => spool,
                 None => Spool::new(dir).await?,
             };
-            let pushed = spool.push(&entries).await;
+            let pushed = spool.push(&told.0, &told.1).await;
             self.spool = Some(spool);
             pushed
         };
         if let Err(error) = kept.await {
             tracing::warn!(%error, "what a run says cannot be kept on disk; its agent waits for the database");
-            self.held = Some(entries);
+            self.held = Some(told);
         }
     }
 }

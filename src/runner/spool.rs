@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::domain::{Error, JournalEntry, Result};
-use crate::journal::{NewEntry, chunk};
+use crate::journal::{LinePart, NewEntry, chunk, lines};
 
 /// What one run may keep there; then its agent is not read until there is room.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -37,17 +37,21 @@ impl Spool {
     }
 
     /// Adds a batch. When that fails what was there before is still whole.
-    pub(super) async fn push(&mut self, entries: &[NewEntry]) -> Result<()> {
-        let body = chunk::encode(&entries.iter().cloned().map(numbered).collect::<Vec<_>>());
-        let length = u32::try_from(body.len()).map_err(Error::internal)?;
+    pub(super) async fn push(&mut self, entries: &[NewEntry], parts: &[LinePart]) -> Result<()> {
+        let bodies = [chunk::encode(&entries.iter().cloned().map(numbered).collect::<Vec<_>>()), lines::encode(parts)];
+        let mut length = 0;
         let written = async {
             self.file.seek(SeekFrom::Start(self.bytes)).await?;
-            self.file.write_all(&length.to_le_bytes()).await?;
-            self.file.write_all(&body).await?;
+            for body in bodies {
+                let size = u32::try_from(body.len()).map_err(std::io::Error::other)?;
+                self.file.write_all(&size.to_le_bytes()).await?;
+                self.file.write_all(&body).await?;
+                length += 4 + u64::from(size);
+            }
             self.file.flush().await
         };
         written.await.map_err(|error: std::io::Error| Error::internal(format!("the spool cannot be written: {error}")))?;
-        self.bytes += 4 + u64::from(length);
+        self.bytes += length;
         self.batches += 1;
         Ok(())
     }
@@ -58,18 +62,22 @@ impl Spool {
     }
 
     /// The next batch, after [`Spool::rewind`].
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<NewEntry>>> {
+    pub(super) async fn next(&mut self) -> Result<Option<(Vec<NewEntry>, Vec<LinePart>)>> {
         if self.batches == 0 {
             return Ok(None);
         }
+        let (entries, parts) = (self.body().await?, self.body().await?);
+        self.batches -= 1;
+        Ok(Some((chunk::decode(&entries)?.into_iter().map(unnumbered).collect(), lines::decode(&parts)?)))
+    }
+
+    async fn body(&mut self) -> Result<Vec<u8>> {
         let read = async {
             let mut body = vec![0; usize::try_from(self.file.read_u32_le().await?).unwrap_or(0)];
             self.file.read_exact(&mut body).await?;
             Ok(body)
         };
-        let body: Vec<u8> = read.await.map_err(|error: std::io::Error| Error::internal(format!("the spool cannot be read: {error}")))?;
-        self.batches -= 1;
-        Ok(Some(chunk::decode(&body)?.into_iter().map(unnumbered).collect()))
+        read.await.map_err(|error: std::io::Error| Error::internal(format!("the spool cannot be read: {error}")))
     }
 }
 
@@ -100,13 +108,14 @@ mod tests {
         let mut spool = Spool::new(dir.path()).await.expect("made");
         assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 0);
         let batches = [vec![said("one"), said("two")], vec![said("three")], vec![said(&"long ".repeat(10_000))]];
+        let parts = LinePart::split(&LinePart::of(3, 1, UnixMicros(7)), b"a line\n\xff");
         for batch in &batches {
-            spool.push(batch).await.expect("pushed");
+            spool.push(batch, &parts).await.expect("pushed");
         }
         assert!(spool.has_room());
         spool.rewind().await.expect("rewound");
         for batch in batches {
-            assert_eq!(spool.next().await.expect("read"), Some(batch));
+            assert_eq!(spool.next().await.expect("read"), Some((batch, parts.clone())));
         }
         assert_eq!(spool.next().await.expect("read"), None);
     }

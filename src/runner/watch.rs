@@ -284,11 +284,12 @@ impl<'a> Seen<'a> {
         self.last_line = Instant::now();
         let events = self.parser.line(&line.bytes, line.cut);
         // Pieces of a block are shown, not kept: they do not count.
-        let kept = events.iter().any(|event| matches!(event, AgentEvent::Entry { .. } | AgentEvent::Init(_)));
+        let kept = !self.parser.was_piece() || events.iter().any(|event| matches!(event, AgentEvent::Entry { .. }));
         let within = if kept { pump.admit(line) } else { !pump.truncated() };
         let mut raw = Some(line);
         for event in events {
             match event {
+                AgentEvent::Init(_) if self.report.init.is_some() => {}
                 AgentEvent::Init(init) => self.init(init, raw.take(), pump, pid).await,
                 AgentEvent::Entry { kind, parent_tool_use_id } => {
                     self.note(&kind);
@@ -319,6 +320,9 @@ impl<'a> Seen<'a> {
                 }
             }
         }
+        if let Some(line) = raw.filter(|_| kept && within) {
+            pump.alone(line);
+        }
     }
 
     fn note(&mut self, kind: &EntryKind) {
@@ -334,9 +338,6 @@ impl<'a> Seen<'a> {
     }
 
     async fn init(&mut self, init: InitLine, line: Option<&Line>, pump: &mut Pump, pid: i32) {
-        if self.report.init.is_some() {
-            return;
-        }
         if init.permission_mode != self.order.permission_mode && self.stop.is_none() {
             let (told, says) = (self.order.permission_mode, &init.permission_mode);
             self.stop(Stopped::Mismatch(format!("the agent was told permission mode `{told}` and says it runs in `{says}`")), pid);

@@ -1,26 +1,18 @@
 //! ListJournalEntries and ExportRun: a journal by pages, and as a file.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
 use tonic::Status;
 use uuid::Uuid;
 
+use super::run_file::Export;
 use super::{Services, Streamed};
-use crate::domain::{Cursor, EntryKind, Error, JournalEntry, Result, RunId, Sequence};
-use crate::journal::{Journal, PageOf};
+use crate::domain::{Cursor, Error, Result, RunId, Sequence};
+use crate::journal::PageOf;
 use crate::proto::v1;
 use crate::rpc::convert::{entry, entry_filter};
 use crate::rpc::{Fields, PageTokens, TraceId, status};
-
-/// The most of the file that one message holds.
-const PIECE: usize = 64 * 1024;
-/// What is stored of a line at most; a longer one was cut there.
-const KEPT_OF_LINE: usize = 64 * 1024;
-const LEVEL: i32 = 3;
 
 impl Services {
     pub(super) async fn entries(&self, request: &v1::ListJournalEntriesRequest) -> Result<v1::ListJournalEntriesResponse> {
@@ -62,62 +54,4 @@ impl Services {
 
 fn sequence(number: i64) -> Sequence {
     Sequence::try_from(number).unwrap_or(0)
-}
-
-/// The file of a run as it is made: a page of the journal at a time, compressed as it goes.
-struct Export {
-    run: RunId,
-    journal: Journal,
-    after: Sequence,
-    /// None: everything was compressed.
-    encoder: Option<zstd::stream::write::Encoder<'static, Vec<u8>>>,
-    ready: Bytes,
-    offset: i64,
-}
-
-impl Export {
-    fn new(run: RunId, journal: Journal) -> Result<Self> {
-        let encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL).map_err(Error::internal)?;
-        Ok(Self { run, journal, after: 0, encoder: Some(encoder), ready: Bytes::new(), offset: 0 })
-    }
-
-    async fn next(&mut self) -> Result<Option<v1::ExportRunResponse>> {
-        while self.ready.is_empty() {
-            let Some(encoder) = &mut self.encoder else { return Ok(None) };
-            let page = self.journal.whole_page(self.run, self.after).await?;
-            for entry in &page {
-                if let Some(line) = line(entry) {
-                    serde_json::to_writer(&mut *encoder, &line).map_err(Error::internal)?;
-                    encoder.write_all(b"\n").map_err(Error::internal)?;
-                }
-            }
-            self.after = page.last().map_or(self.after, |last| last.sequence);
-            if page.is_empty() {
-                let encoder = self.encoder.take().ok_or_else(|| Error::internal("the encoder is gone"))?;
-                self.ready = encoder.finish().map_err(Error::internal)?.into();
-            } else if encoder.get_ref().len() >= PIECE {
-                self.ready = std::mem::take(encoder.get_mut()).into();
-            }
-        }
-        let data = self.ready.split_to(self.ready.len().min(PIECE));
-        let offset = self.offset;
-        self.offset += i64::try_from(data.len()).unwrap_or(0);
-        Ok(Some(v1::ExportRunResponse { offset, data }))
-    }
-}
-
-/// What an entry keeps of the agent's output; an entry of ours keeps nothing.
-fn line(entry: &JournalEntry) -> Option<serde_json::Value> {
-    let (stream, line) = match &entry.kind {
-        EntryKind::Stderr { text } => ("stderr", text),
-        _ if !entry.raw.is_empty() => ("stdout", &entry.raw),
-        _ => return None,
-    };
-    let time = entry.time.to_jiff().to_string();
-    let mut told = json!({ "sequence": entry.sequence, "attempt": entry.attempt, "time": time, "stream": stream, "line": line });
-    // What was longer than is stored says so.
-    if entry.truncated || (stream == "stdout" && line.len() >= KEPT_OF_LINE) {
-        told["cut"] = true.into();
-    }
-    Some(told)
 }

@@ -11,6 +11,7 @@ mod lists;
 mod once;
 mod replay;
 mod run;
+mod run_file;
 mod session;
 mod settings;
 mod trigger;

@@ -9,6 +9,7 @@ mod deliveries;
 mod doctor;
 pub(crate) mod entity;
 pub(crate) mod journal_chunks;
+pub(crate) mod journal_lines;
 pub(crate) mod journal_news;
 mod journal_pages;
 mod page;

@@ -47,6 +47,13 @@ struct Chunk {
     first_sequence: i32,
 }
 
+#[derive(FromQueryResult)]
+struct Lines {
+    run_id: Uuid,
+    attempt: i32,
+    first_number: i64,
+}
+
 impl Store {
     /// Deletes one batch of what is older than `before`, oldest first; gives how many rows went. 0: nothing is left.
     pub(crate) async fn delete_old(&self, old: Old, before: UnixMicros) -> Result<u64> {
@@ -98,7 +105,7 @@ impl Store {
         let chunks = Chunk::find_by_statement(statement(self.backend(), text, values)).all(self.read()).await?;
         let newest: BTreeMap<Uuid, i32> = chunks.into_iter().map(|chunk| (chunk.run_id, chunk.first_sequence)).collect();
         if newest.is_empty() {
-            return Ok(0);
+            return self.delete_lines(before).await;
         }
         let tx = self.begin().await?;
         let mut gone = 0;
@@ -108,6 +115,29 @@ impl Store {
             tx.execute_raw(statement(self.backend(), purged, vec![run.into()])).await?;
             let chunks = "DELETE FROM journal_chunks WHERE run_id = ? AND first_sequence <= ?";
             gone += tx.execute_raw(statement(self.backend(), chunks, vec![run.into(), sequence.into()])).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// The lines that stand beside journals which are gone already.
+    async fn delete_lines(&self, before: UnixMicros) -> Result<u64> {
+        let text = format!(
+            "SELECT l.run_id, l.attempt, l.first_number FROM journal_lines l JOIN runs r ON r.id = l.run_id \
+             WHERE l.run_id < ? AND r.end_time < ? ORDER BY l.run_id, l.attempt, l.first_number LIMIT {CHUNK_BATCH}"
+        );
+        let values = vec![first_id_at(before).into(), before.0.into()];
+        let lines = Lines::find_by_statement(statement(self.backend(), text, values)).all(self.read()).await?;
+        let newest: BTreeMap<(Uuid, i32), i64> = lines.into_iter().map(|row| ((row.run_id, row.attempt), row.first_number)).collect();
+        if newest.is_empty() {
+            return Ok(0);
+        }
+        let tx = self.begin().await?;
+        let mut gone = 0;
+        for ((run, attempt), number) in newest {
+            let lines = "DELETE FROM journal_lines WHERE run_id = ? AND attempt = ? AND first_number <= ?";
+            let values = vec![run.into(), attempt.into(), number.into()];
+            gone += tx.execute_raw(statement(self.backend(), lines, values)).await?.rows_affected();
         }
         tx.commit().await?;
         Ok(gone)

@@ -90,6 +90,22 @@ async fn journals_go_by_the_batch_and_leave_their_run() {
 }
 
 #[tokio::test]
+async fn the_lines_beside_a_journal_go_after_it_and_stay_where_it_stays() {
+    let (store, _dir, [old, queued, new]) = desk().await;
+    for (run, number) in [old, queued, new].into_iter().flat_map(|run| (1..=120).map(move |number| (run, number))) {
+        let text = "INSERT INTO journal_lines (run_id, attempt, first_number, create_time, body) VALUES (?, ?, ?, 0, x'00')";
+        let values = vec![run.0.into(), (number / 70 + 1).into(), i64::from(number).into()];
+        super::super::writer(&store).execute_raw(statement(store.backend(), text, values)).await.expect("stored");
+    }
+    assert_eq!(delete_all(&store, Old::Journals, days_ago(30)).await, 150 + 120);
+    for (run, left) in [(old, 0), (queued, 120), (new, 120)] {
+        let text = "SELECT COUNT(*) FROM journal_lines WHERE run_id = ?";
+        let row = store.read().query_one_raw(statement(store.backend(), text, vec![run.0.into()])).await.expect("read").expect("a row");
+        assert_eq!(row.try_get_by_index::<i64>(0).expect("a count"), left);
+    }
+}
+
+#[tokio::test]
 async fn bodies_and_deliveries_go_but_not_those_a_run_still_needs() {
     let (store, _dir, [_, queued, _]) = desk().await;
     assert_eq!(delete_all(&store, Old::Payloads, days_ago(30)).await, 1);

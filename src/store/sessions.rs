@@ -114,7 +114,7 @@ impl Store {
             live_session_count: small(2)?,
             transcript_bytes: bytes("transcript_parts", of_session).await?,
             transcript_raw_bytes: count(3)?,
-            journal_bytes: bytes("journal_chunks", of_run).await?,
+            journal_bytes: bytes("journal_chunks", of_run).await? + bytes("journal_lines", of_run).await?,
             database_bytes: self.database_size().await?,
             oldest_use_time: oldest.map(UnixMicros),
         })

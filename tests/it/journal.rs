@@ -1,5 +1,10 @@
 //! A journal by pages, searched on the server, and as a file.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
 use reprise::proto::v1::{self, journal_entry::Kind, list_journal_entries_request::Position, watch_run_response::Event};
 use serde_json::Value;
@@ -7,7 +12,7 @@ use tonic_types::StatusExt;
 
 use crate::support::client::Client;
 use crate::support::hook;
-use crate::support::server::{Server, Setup};
+use crate::support::server::{Server, Setup, fake_claude};
 
 const ROW: &str = "[[lines: 2500]] [[toolcall]] [[stderr: Oops, a NEEDLE]] [[longline: 90000]]";
 
@@ -108,9 +113,33 @@ async fn entries_are_searched_and_filtered_on_the_server() {
     assert_eq!(client.runs.list_journal_entries(nobody).await.expect_err("no such run").code(), tonic::Code::NotFound);
 }
 
-#[tokio::test]
-async fn the_file_of_a_run_has_every_line_that_is_kept() {
-    let (_server, mut client, run_id, watched) = world().await;
+/// A script before the test double that keeps what is printed, adds lines of its own, and breaks off no line.
+fn recorder(dir: &Path) -> PathBuf {
+    let (script, out, err) = (dir.join("recorder"), dir.join("out"), dir.join("err"));
+    let text = format!(
+        r#"#!/bin/bash
+case "$*" in *stream-json*) ;; *) exec {fake} "$@" ;; esac
+set -o pipefail
+{{
+    printf 'no \377 text\n%020000d\n' 7 >&2
+    {fake} "$@"
+    code=$?
+    printf '\n{{"type":"system","subtype":"status"}}\r\n'
+    head -c 150000 /dev/zero | tr '\0' '\377'
+    printf '\nno text \360\237\n'
+    exit $code
+}} 2> >(tee -a {err} >&2) | tee -a {out}
+"#,
+        fake = fake_claude().display(),
+        out = out.display(),
+        err = err.display(),
+    );
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    script
+}
+
+async fn export(client: &mut Client, run_id: String) -> Vec<Value> {
     let mut stream = client.runs.export_run(v1::ExportRunRequest { run_id }).await.expect("exported").into_inner();
     let mut file = Vec::new();
     while let Some(piece) = stream.message().await.expect("a piece") {
@@ -119,14 +148,54 @@ async fn the_file_of_a_run_has_every_line_that_is_kept() {
         file.extend_from_slice(&piece.data);
     }
     let text = String::from_utf8(zstd::decode_all(&file[..]).expect("zstd")).expect("UTF-8");
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let of = |stream: &str| lines.iter().filter(|line| line["stream"] == stream).collect::<Vec<_>>();
-    let raws: Vec<&str> = watched.iter().map(|entry| entry.raw.as_str()).filter(|raw| !raw.is_empty()).collect();
-    assert_eq!(of("stdout").iter().map(|line| line["line"].as_str().expect("text")).collect::<Vec<_>>(), raws);
-    assert!(raws.len() > 2500);
-    assert_eq!(of("stderr").len(), 1);
-    assert!(of("stderr")[0]["line"].as_str().expect("text").contains("Oops, a NEEDLE"));
-    let cut: Vec<_> = lines.iter().filter(|line| line["cut"] == true).collect();
-    assert_eq!(cut.len(), 1, "the long line says that it was cut");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The bytes of each line of one stream, and whether they came as base64.
+fn bytes_of(lines: &[Value], stream: &str) -> Vec<(Vec<u8>, bool)> {
+    let bytes = |line: &Value| match line["line_base64"].as_str() {
+        Some(encoded) => (STANDARD.decode(encoded).expect("base64"), true),
+        None => (line["line"].as_str().expect("text").as_bytes().to_vec(), false),
+    };
+    lines.iter().filter(|line| line["stream"] == stream).map(bytes).collect()
+}
+
+#[tokio::test]
+async fn the_file_of_a_run_is_what_its_agent_printed_line_for_line() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let server = Setup { claude: recorder(dir.path()), ..Setup::fake() }.start();
+    let mut client = Client::connect(&server).await;
+    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
+    let row = "[[lines: 600]] [[toolcall]] [[stderr: Oops, a NEEDLE]] [[longline: 300000]] [[badutf8]]";
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, row)).await.expect("answered");
+    let (entries, _) = client.watch(&answer.run_id()).await;
+    let lines = export(&mut client, answer.run_id()).await;
+    for (stream, name) in [("stdout", "out"), ("stderr", "err")] {
+        let printed = std::fs::read(dir.path().join(name)).expect("recorded");
+        let printed: Vec<&[u8]> = printed.strip_suffix(b"\n").expect("whole lines").split(|byte| *byte == b'\n').collect();
+        // The pieces of messages are the one exception.
+        let is_piece = |line: &[u8]| serde_json::from_slice::<Value>(line).is_ok_and(|line| line["type"] == "stream_event");
+        let kept: Vec<_> =
+            printed.iter().filter(|line| !is_piece(line)).map(|line| (line.to_vec(), str::from_utf8(line).is_err())).collect();
+        let exported = bytes_of(&lines, stream);
+        let first = kept.iter().zip(&exported).position(|(kept, exported)| kept != exported);
+        assert_eq!((exported.len(), first), (kept.len(), None), "{stream}");
+        assert!(if name == "out" { kept.len() > 600 && kept.len() < printed.len() } else { kept.len() == 3 }, "{}", kept.len());
+    }
+    let all = bytes_of(&lines, "stdout");
+    assert!(all.iter().any(|(line, _)| line.starts_with(b"{") && line.windows(15).any(|some| some == b"\"type\":\"result\"")));
+    assert!(
+        all.iter().any(|(line, binary)| line.len() > 290_000 && !binary)
+            && all.iter().any(|(line, binary)| line.len() == 150_000 && *binary)
+    );
+    assert!(lines.iter().all(|line| line.get("cut").is_none() && line["attempt"] == 1));
     assert!(lines[0]["time"].as_str().expect("a time").ends_with('Z'));
+    // The lines beside the entries are none of them: sequences have no hole, and a long line's entry has its beginning.
+    assert!((1..).zip(&entries).all(|(sequence, entry)| entry.sequence == sequence));
+    let request = v1::ListJournalEntriesRequest { run_id: answer.run_id(), include_raw: true, page_size: 500, ..Default::default() };
+    let listed = pages(&mut client, request).await.0;
+    assert_eq!(listed.len(), entries.len());
+    assert!(listed.iter().all(|entry| entry.raw.len() <= 64 * 1024));
+    let places: Vec<i64> = lines.iter().map(|line| line["sequence"].as_i64().expect("a sequence")).collect();
+    assert!(places.is_sorted(), "lines stand in the order of their entries");
 }

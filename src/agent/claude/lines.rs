@@ -15,6 +15,7 @@ pub(super) const KEPT_BYTES: usize = 64 * 1024;
 pub(in crate::agent) struct Lines {
     seen: Seen,
     streams: Streams,
+    piece: bool,
 }
 
 /// What the end of a turn is judged by.
@@ -40,10 +41,16 @@ pub(super) struct Seen {
 
 impl Lines {
     pub(in crate::agent) fn new(purpose: SpawnPurpose) -> Self {
-        Self { seen: Seen { resumes: purpose != SpawnPurpose::Fresh, ..Seen::default() }, streams: Streams::default() }
+        let seen = Seen { resumes: purpose != SpawnPurpose::Fresh, ..Seen::default() };
+        Self { seen, streams: Streams::default(), piece: false }
+    }
+
+    pub(in crate::agent) const fn was_piece(&self) -> bool {
+        self.piece
     }
 
     pub(in crate::agent) fn line(&mut self, line: &[u8], truncated: bool) -> Vec<AgentEvent> {
+        self.piece = false;
         let text = String::from_utf8_lossy(line);
         let text = text.trim();
         if text.is_empty() {
@@ -60,6 +67,7 @@ impl Lines {
 
     fn object(&mut self, line: &Value, raw: &str) -> Vec<AgentEvent> {
         let parent = text(&line["parent_tool_use_id"]);
+        self.piece = line["type"] == "stream_event";
         match (text(&line["type"]), text(&line["subtype"])) {
             ("assistant", _) => self.assistant(line, parent),
             ("user", _) => user(line, parent, raw),

@@ -54,9 +54,13 @@ type RunServiceClient interface {
 	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error)
 	// Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	ListJournalEntries(ctx context.Context, in *ListJournalEntriesRequest, opts ...grpc.CallOption) (*ListJournalEntriesResponse, error)
-	// Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
-	// lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
-	// Own errors: RESOURCE_NOT_FOUND.
+	// Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
+	// `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
+	// `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
+	// true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
+	// whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+	// messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
+	// of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
 	ExportRun(ctx context.Context, in *ExportRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRunResponse], error)
 	// Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	QueryUsage(ctx context.Context, in *QueryUsageRequest, opts ...grpc.CallOption) (*QueryUsageResponse, error)
@@ -219,9 +223,13 @@ type RunServiceServer interface {
 	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error
 	// Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	ListJournalEntries(context.Context, *ListJournalEntriesRequest) (*ListJournalEntriesResponse, error)
-	// Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
-	// lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
-	// Own errors: RESOURCE_NOT_FOUND.
+	// Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
+	// `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
+	// `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
+	// true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
+	// whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+	// messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
+	// of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
 	ExportRun(*ExportRunRequest, grpc.ServerStreamingServer[ExportRunResponse]) error
 	// Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
 	QueryUsage(context.Context, *QueryUsageRequest) (*QueryUsageResponse, error)

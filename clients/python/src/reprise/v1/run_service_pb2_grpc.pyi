@@ -55,9 +55,13 @@ class RunServiceStub:
     ListJournalEntries: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListJournalEntriesRequest, _run_service_pb2.ListJournalEntriesResponse]
     """Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
     ExportRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ExportRunRequest, _run_service_pb2.ExportRunResponse]
-    """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
-    lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
-    Own errors: RESOURCE_NOT_FOUND.
+    """Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
+    `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
+    `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
+    true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
+    whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+    messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
+    of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
     """
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.QueryUsageRequest, _run_service_pb2.QueryUsageResponse]
     """Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
@@ -99,9 +103,13 @@ class RunServiceAsyncStub(RunServiceStub):
     ListJournalEntries: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListJournalEntriesRequest, _run_service_pb2.ListJournalEntriesResponse]  # type: ignore[assignment]
     """Reads the journal of a run by pages, with a search on the server. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
     ExportRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.ExportRunRequest, _run_service_pb2.ExportRunResponse]  # type: ignore[assignment]
-    """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
-    lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
-    Own errors: RESOURCE_NOT_FOUND.
+    """Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
+    `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
+    `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
+    true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
+    whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+    messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
+    of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
     """
     QueryUsage: _aio.UnaryUnaryMultiCallable[_run_service_pb2.QueryUsageRequest, _run_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """Adds up cost, tokens and runs. Own errors: RESOURCE_NOT_FOUND, PAGE_TOKEN_INVALID."""
@@ -176,9 +184,13 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ExportRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ExportRunResponse], _abc.AsyncIterator[_run_service_pb2.ExportRunResponse]]:
-        """Reads the raw lines that the journal of a run keeps of its agent, and its standard error, as zstd-compressed JSON
-        lines, `{sequence, attempt, time, stream, line}`; `cut` is true where a line was longer than the 64 KiB that are kept.
-        Own errors: RESOURCE_NOT_FOUND.
+        """Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
+        `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
+        `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
+        true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
+        whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+        messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
+        of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
