@@ -60,7 +60,13 @@ async fn usage_lists_exports_and_the_sign_in_address() {
     let file = server.dir().join("run.jsonl.zst");
     output(&server, &["run", "export", &run_id, "--output", &file.display().to_string()]);
     let lines = String::from_utf8(zstd::decode_all(&std::fs::read(&file).expect("written")[..]).expect("zstd")).expect("UTF-8");
-    assert!(lines.lines().count() == 2 && lines.contains("\"stream\":\"stdout\""), "{lines}");
+    let printed = |line: &str| -> Value {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(line["stream"], "stdout", "{line}");
+        serde_json::from_str(line["line"].as_str().expect("text")).expect("the agent's own JSON")
+    };
+    let kinds: Vec<Value> = lines.lines().map(|line| printed(line)["type"].clone()).collect();
+    assert_eq!(kinds, ["system", "assistant", "result"], "{lines}");
 
     let followed = lines_until(&server, &["run", "follow", "--trigger", "reviews", "--json"], "snapshotComplete");
     assert!(followed.len() == 3 && followed[1].contains(&run_id) && followed[1].contains("RUN_STATE_SUCCEEDED"), "{followed:?}");
