@@ -16,11 +16,11 @@ export interface NodeOptions {
 
 /**
  * Connects from Node, over gRPC. `address` is `localhost:7700`, `http://host:port` or `https://host`. Without it REPRISE_ADDR
- * or REPRISE_URL counts, without `key` REPRISE_KEY or REPRISE_API_KEY.
+ * or REPRISE_URL counts, without `key` REPRISE_KEY or REPRISE_API_KEY; an empty `key` is none.
  */
 export function connect(address?: string, key?: Key, options: NodeOptions = {}): Reprise {
   const baseUrl = urlOf(address || fromEnvironment("REPRISE_ADDR", "REPRISE_URL") || "127.0.0.1:7700");
-  const interceptors = [...(options.interceptors ?? []), authorize(key || fromEnvironment("REPRISE_KEY", "REPRISE_API_KEY"))];
+  const interceptors = [...(options.interceptors ?? []), authorize(key ?? fromEnvironment("REPRISE_KEY", "REPRISE_API_KEY"))];
   const nodeOptions = { ...(baseUrl.startsWith("https:") ? trusted() : {}), ...options.tls };
   // A dead connection is noticed by a ping that is not answered, also while a stream is silent.
   return new Reprise(createGrpcTransport({ baseUrl, interceptors, nodeOptions, pingIntervalMs: 15_000 }));
