@@ -46,8 +46,8 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE)
-        // In KiB: the hot end of the indexes stays in memory.
-        .pragma("cache_size", "-32768")
+        // In KiB: the hot end of the indexes stays in memory, and what waits does not.
+        .pragma("cache_size", "-8192")
         .pragma("temp_store", "memory")
         // In pages, 64 MiB: a checkpoint writes each page once, however often it was changed since the one before, and holds
         // the webhooks up that come meanwhile; this seldom it holds up fewer than one in a hundred.
