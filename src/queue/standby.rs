@@ -78,7 +78,7 @@ impl Standby {
 impl Queue {
     /// Lets intake claim for `worker` until the next [`Queue::collect`].
     pub fn offer(&self, worker: WorkerId, places: usize) {
-        if self.store().is_postgres() {
+        if self.is_shared() {
             return;
         }
         let mut state = self.inner.standby.state();
