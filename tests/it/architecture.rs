@@ -41,7 +41,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "access",
         &["domain", "metrics", "proto", "rpc", "store"],
-        &["getrandom", "http", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"],
+        &["getrandom", "http", "http_body", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"],
     ),
     (
         "intake",
@@ -124,6 +124,7 @@ const ALL_CRATES: &[&str] = &[
     "hex",
     "hmac",
     "http",
+    "http_body",
     "jiff",
     "metrics",
     "metrics_exporter_prometheus",
