@@ -22,7 +22,7 @@ demo-clean: ## removes everything the demo left
 test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 	@bash tests/run.sh
 
-lint: ## format, clippy, documentation, contract, spelling
+lint: ## format, clippy, documentation, dependencies, contract, spelling
 	@bash tests/lint.sh
 
 generate: ## the code of the clients, from proto/ (committed; lint compares)
