@@ -187,6 +187,7 @@ fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Re
         thinking_tokens: 0,
         cost_nano: 0,
         cost_basis: CostBasis::Reported.to_string(),
+        metered: None,
     }
 }
 

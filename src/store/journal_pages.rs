@@ -4,13 +4,24 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 
 use super::entity::{journal_chunk, run};
 use super::journal_chunks::{NewChunk, insert_chunk, take_sequences};
+use super::payload::Metered;
 use super::{Store, chunk};
-use crate::domain::{Error, JournalEntry, LeaseId, Result, RunId, Sequence};
+use crate::domain::{EntryKind, Error, JournalEntry, LeaseId, Result, RunId, Sequence};
 
 /// Chunks that one page reads at most: those of a slow run are small.
 const PAGE_CHUNKS: u64 = 32;
 /// A page ends with the chunk that goes past this.
 const PAGE_BYTES: i64 = 256 * 1024;
+
+/// What the newest of these entries that tells of it says of the cost of their attempt.
+fn metered(entries: &[JournalEntry]) -> Option<Metered> {
+    entries.iter().rev().find_map(|entry| match entry.kind {
+        EntryKind::Usage { usage, context_tokens, context_window_tokens } => {
+            Some(Metered { attempt: entry.attempt, usage, context_tokens, context_window_tokens })
+        }
+        _ => None,
+    })
+}
 
 impl Store {
     /// The sequence that the run's next entry gets. Errors: `Fenced`.
@@ -35,7 +46,7 @@ impl Store {
             body: chunk::encode(entries),
         };
         let tx = self.begin().await?;
-        match take_sequences(&tx, run, lease, chunk.count).await? {
+        match take_sequences(&tx, run, lease, chunk.count, metered(entries).as_ref()).await? {
             None => Err(Error::Fenced),
             Some(first) if first == entries[0].sequence => {
                 insert_chunk(&tx, run, first, chunk).await?;

@@ -68,6 +68,7 @@ pub(crate) fn run(session: SessionId) -> run::Model {
         thinking_tokens: 0,
         cost_nano: 0,
         cost_basis: "reported".to_owned(),
+        metered: None,
     }
 }
 

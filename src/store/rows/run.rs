@@ -11,7 +11,7 @@ use crate::domain::{
     Attempt, DeliveryId, Failure, NanoUsd, Requester, Result, Run, RunId, RunStatus, SessionId, TriggerId, UnixMicros, Wait, WaitReason,
     WorkerId,
 };
-use crate::store::payload::{by_model_from, warnings_from};
+use crate::store::payload::{Metered, by_model_from, metered_from, warnings_from};
 
 /// How many deliveries a run shows.
 const SHOWN_DELIVERIES: i32 = 50;
@@ -92,29 +92,46 @@ pub(crate) async fn runs_of(db: &impl ConnectionTrait, rows: Vec<run::Model>, wh
     for link in links {
         deliveries.entry(link.run_id).or_default().push(DeliveryId(link.delivery_id));
     }
+    // Attempts are told of only if `whole`; what a live run used so far is told always.
+    let with_attempts: Vec<Uuid> = rows.iter().filter(|row| whole || row.metered.is_some()).map(|row| row.id).collect();
     let mut attempts: HashMap<Uuid, Vec<Attempt>> = HashMap::new();
-    if whole {
-        let found = attempt::Entity::find().filter(attempt::Column::RunId.is_in(ids)).order_by_asc(attempt::Column::Number).all(db).await?;
-        for row in found {
+    if !with_attempts.is_empty() {
+        let found = attempt::Entity::find().filter(attempt::Column::RunId.is_in(with_attempts));
+        for row in found.order_by_asc(attempt::Column::Number).all(db).await? {
             attempts.entry(row.run_id).or_default().push(attempt_of(row)?);
         }
     }
     rows.into_iter()
         .map(|row| {
+            let metered = row.metered.as_deref().map(metered_from).transpose()?;
             let by_model = if whole { by_model_from(&row.by_model)? } else { Vec::new() };
             let id = row.id;
             let queued = row.status == RunStatus::Queued.as_str();
             let (wait, queue_position) = if queued { (around.wait(&row), around.position(&row)) } else { (None, 0) };
-            Ok(Run {
-                wait,
-                queue_position,
-                by_model,
-                delivery_ids: deliveries.remove(&id).unwrap_or_default(),
-                attempts: attempts.remove(&id).unwrap_or_default(),
-                ..run_of(row)?
-            })
+            let attempts = attempts.remove(&id).unwrap_or_default();
+            let mut run =
+                Run { wait, queue_position, by_model, delivery_ids: deliveries.remove(&id).unwrap_or_default(), attempts, ..run_of(row)? };
+            if let Some(metered) = metered {
+                add_metered(&mut run, metered);
+            }
+            if !whole {
+                run.attempts.clear();
+            }
+            Ok(run)
         })
         .collect()
+}
+
+/// Adds what the present attempt was metered to have used beyond what is counted of it.
+fn add_metered(run: &mut Run, metered: Metered) {
+    let Some(attempt) = run.attempts.iter_mut().find(|attempt| attempt.number == metered.attempt) else { return };
+    let more = metered.usage.beyond(attempt.usage);
+    if more.is_none() {
+        return;
+    }
+    attempt.usage = attempt.usage.plus(more);
+    run.usage = run.usage.plus(more);
+    (run.context_tokens, run.context_window_tokens) = (metered.context_tokens, metered.context_window_tokens);
 }
 
 /// A run as its row alone tells.
