@@ -12,8 +12,7 @@ const SQLITE_UP: &str = "CREATE TRIGGER runs_metered_stamp AFTER UPDATE OF meter
      UPDATE runs SET change_stamp = \
          (SELECT coalesce(max(change_stamp), 0) + 1 FROM runs WHERE change_stamp IS NOT NULL) WHERE rowid = NEW.rowid; \
  END;";
-const POSTGRES_UP: &str =
-    "CREATE TRIGGER runs_metered_stamp BEFORE UPDATE OF metered ON runs FOR EACH ROW EXECUTE FUNCTION stamp_change()";
+const POSTGRES_UP: &str = "CREATE TRIGGER runs_metered_stamp BEFORE UPDATE OF metered ON runs FOR EACH ROW EXECUTE FUNCTION stamp_change()";
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

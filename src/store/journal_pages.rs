@@ -82,19 +82,7 @@ impl Store {
             .limit(PAGE_CHUNKS)
             .all(self.read())
             .await?;
-        let mut bytes = 0;
-        let mut page = Vec::new();
-        for chunk in chunks {
-            if bytes > PAGE_BYTES {
-                break;
-            }
-            let entries = chunk::decode(&chunk.body)?;
-            if entries.last().is_some_and(|entry| entry.sequence >= next) {
-                bytes += chunk.raw_bytes;
-                page.extend(entries.into_iter().filter(|entry| entry.sequence >= next));
-            }
-        }
-        Ok(page)
+        page(chunks, |entry| entry.sequence >= next)
     }
 
     /// Entries before `before`, newest first; empty: there are none.
@@ -107,15 +95,23 @@ impl Store {
             .limit(PAGE_CHUNKS)
             .all(self.read())
             .await?;
-        let mut bytes = 0;
-        let mut page = Vec::new();
-        for chunk in chunks {
-            if bytes > PAGE_BYTES {
-                break;
-            }
-            bytes += chunk.raw_bytes;
-            page.extend(chunk::decode(&chunk.body)?.into_iter().rev().filter(|entry| entry.sequence < before));
-        }
+        // Within a chunk they are oldest first.
+        let mut page = page(chunks, |entry| entry.sequence < before)?;
+        page.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.sequence));
         Ok(page)
     }
+}
+
+/// The entries of these chunks that are wanted, up to the size of a page.
+fn page(chunks: Vec<journal_chunk::Model>, wanted: impl Fn(&JournalEntry) -> bool) -> Result<Vec<JournalEntry>> {
+    let (mut bytes, mut page) = (0, Vec::new());
+    for chunk in chunks {
+        if bytes > PAGE_BYTES {
+            break;
+        }
+        let before = page.len();
+        page.extend(chunk::decode(&chunk.body)?.into_iter().filter(&wanted));
+        bytes += if page.len() > before { chunk.raw_bytes } else { 0 };
+    }
+    Ok(page)
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::entity::{attempt, limit, run, run_delivery, session};
 use super::{usage, word, word_or_none};
 use crate::domain::{
-    Attempt, DeliveryId, Failure, NanoUsd, Requester, Result, Run, RunId, RunStatus, SessionId, TriggerId, UnixMicros, Wait, WaitReason,
-    WorkerId,
+    Attempt, CostBasis, DeliveryId, Failure, NanoUsd, Requester, Result, Run, RunId, RunKind, RunStatus, SessionId, SessionMode, TriggerId,
+    UnixMicros, Wait, WaitReason, WorkerId,
 };
 use crate::store::payload::{Metered, by_model_from, metered_from, warnings_from};
 
@@ -132,6 +132,71 @@ fn add_metered(run: &mut Run, metered: Metered) {
     attempt.usage = attempt.usage.plus(more);
     run.usage = run.usage.plus(more);
     (run.context_tokens, run.context_window_tokens) = (metered.context_tokens, metered.context_window_tokens);
+}
+
+/// A run at the tail of this session, due now.
+pub(crate) fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
+    let now = UnixMicros::now().0;
+    run::Model {
+        id: id.0,
+        session_id: session.id,
+        seq: session.tail + 1,
+        trigger_id: session.trigger_id,
+        trigger_slug: session.trigger_slug.clone(),
+        thread_key: session.thread_key.clone(),
+        title: session.title.clone(),
+        kind: kind.to_string(),
+        status: RunStatus::Queued.to_string(),
+        not_before: now,
+        wait_reason: String::new(),
+        attempt: 0,
+        interruptions: 0,
+        lease_id: None,
+        cancel_requested: false,
+        cancel_reason: String::new(),
+        cancel_mode: String::new(),
+        requester_kind: requested_by.kind.to_string(),
+        requester_id: requested_by.id.clone(),
+        requester_name: requested_by.display_name.clone(),
+        session_mode: SessionMode::Default.to_string(),
+        prompt_override: None,
+        prompt: None,
+        prompt_kind: None,
+        delivery_count: 0,
+        retry_of: None,
+        lineage: None,
+        continued_from: None,
+        generation: session.generation,
+        turn: 0,
+        model: String::new(),
+        agent_version: String::new(),
+        profile: String::new(),
+        billing: None,
+        by_model: String::new(),
+        max_cost_nano: 0,
+        context_tokens: 0,
+        context_window_tokens: 0,
+        result_text: String::new(),
+        failure_reason: None,
+        failure_message: String::new(),
+        failure_api_status: None,
+        warnings: String::new(),
+        first_sequence: 1,
+        next_sequence: 1,
+        transcript_rewrite: 0,
+        transcript_bytes: 0,
+        create_time: now,
+        start_time: None,
+        end_time: None,
+        input_tokens: 0,
+        output_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        thinking_tokens: 0,
+        cost_nano: 0,
+        cost_basis: CostBasis::Reported.to_string(),
+        metered: None,
+    }
 }
 
 /// A run as its row alone tells.
