@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use reprise::cli::{self, ClientCommand, ClientOptions};
 use reprise::config::{Config, Overrides, Role};
 use reprise::operator::{self, MigrateAction};
@@ -20,11 +20,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the server
+    /// Run the server
     Serve(ConfigArgs),
-    /// Reads the whole configuration and says what is wrong with it; binds nothing
+    /// Read the whole configuration and say what is wrong with it; nothing is started
     CheckConfig(ConfigArgs),
-    /// Brings the schema up, takes it down, or shows it
+    /// Bring the database's schema up, take it down, or show it
     Migrate {
         /// What to do
         #[arg(value_enum, default_value_t = MigrateAction::Up)]
@@ -32,12 +32,12 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Checks the environment and the invariants of the database; repairs nothing
+    /// Check the environment and the invariants of the database; nothing is repaired
     Doctor(ConfigArgs),
     /// API keys, offline
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Ends what a dead server left running
+    /// End what a dead server left running
     #[command(hide = true)]
     Watchdog {
         worker: String,
@@ -50,7 +50,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Replaces every key by one new admin key and prints it; the server must not run
+    /// Replace every key by one new admin key and print it; the server must not run
     ResetAdmin(ConfigArgs),
 }
 
@@ -77,8 +77,25 @@ impl ConfigArgs {
     }
 }
 
+/// The command line. How to reach a server is told where a server is called.
+fn command_line() -> clap::Command {
+    let mut whole = Cli::command();
+    // Only then do the subcommands have the options of the whole.
+    whole.build();
+    let alone = ["serve", "check-config", "migrate", "doctor", "key"];
+    alone.into_iter().fold(whole, |whole, name| whole.mut_subcommand(name, without_client_options))
+}
+
+fn without_client_options(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let hidden = arg.get_help_heading() == Some(cli::CLIENT_OPTIONS);
+        arg.hide(hidden)
+    });
+    command.mut_subcommands(without_client_options)
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
     if let Command::Watchdog { worker, clock } = &cli.command {
         return operator::watchdog(worker, clock);
     }

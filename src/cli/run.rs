@@ -50,7 +50,7 @@ pub enum RunCommand {
         /// Id, or its last characters.
         run: String,
         /// Why, for the journal.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
         /// Let the tool call that is running answer first; cancelling again without this ends it at once.
         #[arg(long)]
@@ -64,7 +64,7 @@ pub enum RunCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
@@ -73,7 +73,7 @@ pub struct ListArgs {
     #[arg(long)]
     delivery: Option<String>,
     /// Only runs of this thread.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     thread: String,
     /// Only runs in this state: queued, waiting, running, cancelling, succeeded, failed, cancelled.
     #[arg(long, value_parser = |text: &str| choice::<RunState>(text, "RUN_STATE_", RunState::as_str_name))]
@@ -100,7 +100,7 @@ pub struct WatchArgs {
     #[arg(long)]
     last: bool,
     /// With --last: the newest run of this trigger.
-    #[arg(long, default_value = "", requires = "last")]
+    #[arg(long, default_value = "", hide_default_value = true, requires = "last")]
     trigger: String,
     /// Begin after the entry with this sequence.
     #[arg(long, conflicts_with = "tail")]

@@ -21,7 +21,7 @@ pub enum SettingsCommand {
     /// Show the settings, and what each of them may be
     Get {
         /// Only settings whose path begins with this, for example `sessions`.
-        #[arg(default_value = "")]
+        #[arg(default_value = "", hide_default_value = true)]
         path: String,
     },
     /// Change settings: `sessions.auto_cleanup_days=14`; without a value the default comes back
@@ -35,7 +35,7 @@ pub struct SetArgs {
     #[arg(required = true, value_name = "PATH=VALUE")]
     changes: Vec<String>,
     /// Only if the settings still have this version.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
 }
 

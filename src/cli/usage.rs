@@ -28,10 +28,10 @@ pub struct UsageArgs {
     #[arg(long, value_parser = |text: &str| choice::<UsageGroup>(text, "USAGE_GROUP_", UsageGroup::as_str_name))]
     by: Vec<UsageGroup>,
     /// Time zone of hours and days, such as Europe/Berlin. Default: that of the settings.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     time_zone: String,
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
