@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use reprise::cli::{self, ClientCommand, ClientOptions};
 use reprise::config::{Config, Overrides, Role};
@@ -94,8 +95,19 @@ fn without_client_options(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_client_options)
 }
 
+/// A command line that makes no sense ends here. What the environment gave is no part of what should have been typed.
+fn refused(mut error: clap::Error) -> ! {
+    if let Some(ContextValue::StyledStr(usage)) = error.remove(ContextKind::Usage) {
+        let typed = ["--address <ADDRESS> ", "--api-key <KEY> ", "--ca-file <FILE> "];
+        let usage = typed.iter().fold(usage.to_string(), |usage, given| usage.replace(given, ""));
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
+    }
+    error.exit()
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| refused(error));
     if let Command::Watchdog { worker, clock } = &cli.command {
         return operator::watchdog(worker, clock);
     }

@@ -93,7 +93,7 @@ pub struct ListArgs {
 /// Which run to watch, and from where.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Id, or its last characters.
+    /// Id, or its last characters; `--last` stands for the newest.
     #[arg(required_unless_present = "last", conflicts_with = "last")]
     run: Option<String>,
     /// The newest run.

@@ -29,7 +29,7 @@ pub enum SessionCommand {
     /// Show a session, by its id or by its trigger and thread
     Get {
         /// Id, or its last characters.
-        #[arg(required_unless_present = "thread", conflicts_with_all = ["thread", "trigger"])]
+        #[arg(required_unless_present_any = ["thread", "trigger"], conflicts_with_all = ["thread", "trigger"])]
         session: Option<String>,
         /// Trigger, by slug or id.
         #[arg(long, requires = "thread", default_value = "", hide_default_value = true)]

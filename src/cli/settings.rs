@@ -82,7 +82,11 @@ fn bounds(rule: &SettingRule) -> String {
     let number = |number: f64| {
         if rule.unit == "seconds" || rule.default.ends_with('s') { shown(Some(&json!(format!("{number}s")))) } else { number.to_string() }
     };
-    let unit = if rule.default.ends_with('s') { "" } else { rule.unit.as_str() };
+    let unit = match rule.unit.as_str() {
+        _ if rule.default.ends_with('s') => "",
+        "hour" => "o'clock",
+        unit => unit,
+    };
     let bounds = match (rule.min, rule.max) {
         (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
         (Some(min), None) => format!("{} or more", number(min)),
