@@ -175,6 +175,16 @@ impl Server {
         }
     }
 
+    /// Waits until it has ended, as it was told to before.
+    pub(crate) fn ended(&mut self, within: Duration) {
+        let begin = Instant::now();
+        while self.child.as_mut().is_some_and(|child| child.try_wait().expect("asked").is_none()) {
+            assert!(begin.elapsed() < within, "it has not ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child = None;
+    }
+
     /// Its data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.setup.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
@@ -188,6 +198,13 @@ impl Server {
     /// What the test double wrote about its starts and ends.
     pub(crate) fn journal_path(&self) -> PathBuf {
         self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
+    }
+
+    /// What `reprise doctor` says of its database, which must be SQLite.
+    pub(crate) fn doctor(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        let output = command.args(["doctor", "--data-dir"]).arg(self.data()).output().expect("runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Changes the database behind the server's back, as time or a fault would.
