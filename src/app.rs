@@ -96,6 +96,7 @@ impl App {
 
         let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
         store.migrate_up().await?;
+        store.set_clock().await?;
         let settings = SettingsCache::load(Arc::clone(&store)).await?;
         let cipher = cipher(&config, &store).await?;
         let (access, admin_key) = Access::start(Arc::clone(&store), config.auth.clone()).await?;
@@ -130,7 +131,7 @@ impl App {
         };
         let services = Services::new(rooms);
         let takes_calls = config.role != Role::Worker;
-        let health = Health::new(store, stop.clone(), runner.as_ref().map(Runner::standing), takes_calls).await?;
+        let health = Health::new(Arc::clone(&store), stop.clone(), runner.as_ref().map(Runner::standing), takes_calls).await?;
         let router = server::router(server::Parts {
             config: config.server.clone(),
             services: services.clone(),
@@ -142,6 +143,7 @@ impl App {
         // After the router: its metrics recorder must be there when the first gauges are set.
         let upkeep = own(upkeep.run(stop.clone()));
         let health = own(health.report(closed.clone()));
+        let clock = own(store.keep_clock(closed.clone()));
         let hints = own(queue.clone().pass_hints(closed.clone()));
         let exchange = own(journal.clone().exchange(closed.clone()));
         let reaper = own(queue.clone().reap_until(config.worker.lease() / 4, config.worker.grace(), stop.clone()));
@@ -162,7 +164,7 @@ impl App {
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, lists, health, hints, exchange, reaper],
+            workers: vec![intake_writer, upkeep, lookout, lists, health, clock, hints, exchange, reaper],
             _locks: locks,
         })
     }

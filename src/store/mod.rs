@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 mod bell;
 pub(crate) mod changes;
 pub(crate) mod chunk;
+mod clock;
 mod connect;
 mod deliveries;
 mod doctor;

@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod dashboard;
 mod engine_chaos;
+mod engine_clocks;
 mod engine_drain;
 mod engine_limits;
 mod engine_replicas;

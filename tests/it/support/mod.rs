@@ -2,6 +2,7 @@
 
 pub(crate) mod claude;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod hook;
 pub(crate) mod load;

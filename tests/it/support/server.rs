@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) data: Option<PathBuf>,
     /// More arguments of `serve`.
     pub(crate) arguments: Vec<String>,
+    /// Variables of the server itself.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -42,6 +44,7 @@ impl Setup {
             journal: None,
             data: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -105,6 +108,7 @@ impl Server {
             .arg("--data-dir")
             .arg(self.data())
             .args(&self.setup.arguments)
+            .envs(self.setup.environment.clone())
             .env("REPRISE__AUTH__ADMIN_KEY", KEY)
             .env("REPRISE__AGENT__CLAUDE__COMMAND", &self.setup.claude)
             .env("REPRISE__AGENT__CLAUDE__ENV__FAKE_CLAUDE_JOURNAL", self.journal_path())
@@ -200,10 +204,14 @@ impl Server {
         self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
     }
 
-    /// What `reprise doctor` says of its database, which must be SQLite.
+    /// What `reprise doctor` says of its database.
     pub(crate) fn doctor(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
-        let output = command.args(["doctor", "--data-dir"]).arg(self.data()).output().expect("runs");
+        command.args(["doctor", "--data-dir"]).arg(self.data());
+        if let Some(database) = &self.setup.database {
+            command.env("REPRISE__DATABASE__URL", database);
+        }
+        let output = command.output().expect("runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
