@@ -13,6 +13,7 @@ mod engine_drain;
 mod engine_limits;
 mod engine_replicas;
 mod engine_takeover;
+mod engine_upgrades;
 mod explain;
 mod failures;
 mod forks;
