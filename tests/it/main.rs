@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod crash;
 mod dashboard;
+mod engine_cancels;
 mod engine_chaos;
 mod engine_clocks;
 mod engine_drain;
