@@ -88,6 +88,8 @@ pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     lifeline: DatabaseConnection,
+    /// A pooler gives each transaction another connection.
+    pooled: bool,
 }
 
 impl Store {
@@ -150,6 +152,12 @@ impl Store {
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         self.backend() == DbBackend::Postgres
+    }
+
+    /// Whether this server may listen for what others say: not where each transaction has another connection, since what
+    /// is said would reach whoever has the one that listened.
+    pub(crate) fn may_listen(&self) -> bool {
+        self.is_postgres() && !self.pooled
     }
 
     /// Whether the database answers.

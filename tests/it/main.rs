@@ -12,6 +12,7 @@ mod engine_chaos;
 mod engine_clocks;
 mod engine_drain;
 mod engine_limits;
+mod engine_poolers;
 mod engine_replicas;
 mod engine_takeover;
 mod engine_upgrades;

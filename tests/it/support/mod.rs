@@ -8,6 +8,7 @@ pub(crate) mod dice;
 pub(crate) mod hook;
 pub(crate) mod load;
 pub(crate) mod model;
+pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod server;
