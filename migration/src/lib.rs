@@ -20,6 +20,7 @@ mod m20261126_000020_replays_and_forks;
 mod m20261126_000030_workers;
 mod m20261126_000031_open_blocks;
 mod m20261126_000040_journal_lines;
+mod m20261126_000050_counted_spawns;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             whole(m20261126_000030_workers::Migration),
             whole(m20261126_000031_open_blocks::Migration),
             whole(m20261126_000040_journal_lines::Migration),
+            whole(m20261126_000050_counted_spawns::Migration),
         ]
     }
 }

@@ -61,7 +61,8 @@ pub(super) struct Crew {
     prices: Prices,
     /// What the agent said that the conversation costs in all, and which conversation.
     total: (Uuid, NanoUsd),
-    spawned: bool,
+    /// How many processes there were so far.
+    spawns: i32,
     told_terms: bool,
 }
 
@@ -85,7 +86,7 @@ impl Crew {
             used: Usage::default(),
             prices: Prices::default(),
             total: (assignment.session.agent_session_id.unwrap_or_default(), assignment.agent_total_cost),
-            spawned: false,
+            spawns: 0,
             told_terms: false,
             shared: shared.clone(),
             assignment,
@@ -125,7 +126,8 @@ impl Crew {
     ) -> Flow<Report> {
         let launch = self.launch(place, talk)?;
         let mut process = process::start(&launch)?;
-        if !std::mem::replace(&mut self.spawned, true) {
+        self.spawns += 1;
+        if self.spawns == 1 {
             metrics::spawned(self.claimed.elapsed());
         }
         let stdin = process.stdin.take();
@@ -230,7 +232,7 @@ impl Crew {
         }
         self.tale.saw(report);
         let (queue, lease) = (&self.shared.queue, &self.assignment.lease);
-        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, used.clone())).await?;
+        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, self.spawns, used.clone())).await?;
         Ok(())
     }
 }

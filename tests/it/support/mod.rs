@@ -12,3 +12,4 @@ pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod server;
+pub(crate) mod wire;
