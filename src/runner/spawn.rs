@@ -73,7 +73,13 @@ impl Crew {
         let timeout = limits.timeout.unwrap_or(defaults.timeout);
         let some = |span: Duration| (!span.is_zero()).then_some(span);
         Self {
-            pump: Pump::start(shared.journal.clone(), lease, shared.setup.config.output_limit_bytes, &shared.setup.data_dir),
+            pump: Pump::start(
+                shared.journal.clone(),
+                lease,
+                shared.setup.config.output_limit_bytes,
+                shared.setup.config.spool_limit_bytes,
+                &shared.setup.data_dir,
+            ),
             tale: Tale::default(),
             limits: Limits { timeout, max_turns: limits.max_turns.unwrap_or(0) },
             claimed,

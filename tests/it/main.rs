@@ -14,6 +14,7 @@ mod engine_drain;
 mod engine_limits;
 mod engine_poolers;
 mod engine_replicas;
+mod engine_spools;
 mod engine_takeover;
 mod engine_upgrades;
 mod explain;
