@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::transaction::transaction;
 use super::{CustodyFile, Manifest, Queue};
-use crate::domain::{CostBasis, Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, SessionState, UnixMicros};
+use crate::domain::{
+    CostBasis, Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, SessionState, UnixMicros, new_id,
+};
 use crate::store::entity::{conversation, run, session, transcript_part};
 use crate::store::first_id_at;
 use crate::store::payload::{manifest_from, manifest_to, word};
@@ -126,7 +128,7 @@ impl Queue {
     }
 
     async fn copy(&self, original: &Original, copy: SessionId, display_name: &str) -> Result<Session> {
-        let id = Uuid::now_v7();
+        let id = new_id();
         let main = original.manifest.main().ok_or(Error::TranscriptGone)?;
         let end = match &original.after {
             // Of a file that was written anew since, it is not known where that turn ended.

@@ -82,11 +82,16 @@ impl Queue {
         })
     }
 
-    /// Adds what a spawn used to run, attempt and session; fenced.
-    pub async fn add_usage(&self, lease: &Lease, usage: SpawnUsage) -> Result<()> {
+    /// Adds what the attempt's `spawn`th process, from 1, used to run, attempt and session; fenced. A repeat, after an answer
+    /// that was lost, adds nothing.
+    pub async fn add_usage(&self, lease: &Lease, spawn: i32, usage: SpawnUsage) -> Result<()> {
         live!(self, "add_usage", lease, |tx, session, run| {
             let before = locked::attempt(tx, run.id, run.attempt).await?;
+            if before.counted_spawns >= spawn {
+                return Ok(());
+            }
             let mut attempt = before.clone();
+            attempt.counted_spawns = spawn;
             add_usage!(attempt, usage.usage);
             locked::save(tx, &before, attempt).await?;
             add_usage!(run, usage.usage);

@@ -75,6 +75,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "axum",
             "http",
             "metrics_exporter_prometheus",
+            "prost",
+            "prost_types",
             "rust_embed",
             "rustls",
             "rustls_pki_types",

@@ -49,7 +49,12 @@ impl Cluster {
 
     /// One more server, in this role.
     pub(crate) fn add(&mut self, role: &str) -> &mut Server {
-        let setup = Setup { arguments: vec!["--role".to_owned(), role.to_owned()], ..self.setup.clone() };
+        self.add_with(role, Vec::new())
+    }
+
+    /// The same, with variables of its own.
+    pub(crate) fn add_with(&mut self, role: &str, environment: Vec<(String, String)>) -> &mut Server {
+        let setup = Setup { arguments: vec!["--role".to_owned(), role.to_owned()], environment, ..self.setup.clone() };
         self.servers.push(setup.start());
         self.servers.last_mut().expect("just added")
     }

@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) data: Option<PathBuf>,
     /// More arguments of `serve`.
     pub(crate) arguments: Vec<String>,
+    /// Variables of the server itself.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -42,6 +44,7 @@ impl Setup {
             journal: None,
             data: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -116,6 +119,7 @@ impl Server {
             .arg("--data-dir")
             .arg(self.data())
             .args(&self.setup.arguments)
+            .envs(self.setup.environment.clone())
             .env("REPRISE__AUTH__ADMIN_KEY", KEY)
             .env("REPRISE__AGENT__CLAUDE__COMMAND", &self.setup.claude)
             .env("REPRISE__AGENT__CLAUDE__ENV__FAKE_CLAUDE_JOURNAL", self.journal_path())
@@ -187,6 +191,16 @@ impl Server {
         }
     }
 
+    /// Waits until it has ended, as it was told to before.
+    pub(crate) fn ended(&mut self, within: Duration) {
+        let begin = Instant::now();
+        while self.child.as_mut().is_some_and(|child| child.try_wait().expect("asked").is_none()) {
+            assert!(begin.elapsed() < within, "it has not ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child = None;
+    }
+
     /// Its data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.setup.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
@@ -200,6 +214,17 @@ impl Server {
     /// What the test double wrote about its starts and ends.
     pub(crate) fn journal_path(&self) -> PathBuf {
         self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
+    }
+
+    /// What `reprise doctor` says of its database.
+    pub(crate) fn doctor(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command.args(["doctor", "--data-dir"]).arg(self.data());
+        if let Some(database) = &self.setup.database {
+            command.env("REPRISE__DATABASE__URL", database);
+        }
+        let output = command.output().expect("runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Changes the database behind the server's back, as time or a fault would.
