@@ -52,10 +52,7 @@ pub struct WatchArgs {
 
 /// Prints a line for each run as it changes, until the server ends or the reader does.
 pub(crate) async fn follow(args: FollowArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
     let states = args.state.into_iter().map(Into::into).collect();
     let request = WatchRunsRequest { trigger_id: args.trigger, session_id, states, page_size: args.limit };
     let mut stream = api.runs().watch_runs(request).await?.into_inner();

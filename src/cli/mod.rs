@@ -1,15 +1,18 @@
 //! The client commands: the contract on the command line, tables for people and JSON for programs.
 
+mod by_hand;
 mod connection;
 mod delivery;
 mod demo;
 mod failure;
 mod id;
 mod json;
+mod listing;
 mod lists;
 mod log;
 mod plain;
 mod run;
+mod save;
 mod screen;
 mod server;
 mod session;

@@ -43,10 +43,7 @@ pub struct UsageArgs {
 
 /// Adds up and shows.
 pub(crate) async fn run(args: UsageArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
     let request = QueryUsageRequest {
         start_time: args.since,
         end_time: args.until,
@@ -65,7 +62,7 @@ pub(crate) async fn run(args: UsageArgs, api: &Api, screen: &mut Screen) -> Resu
     if args.bucket.is_some() || !args.by.is_empty() {
         table(&answer.rows, args.bucket, &args.time_zone, screen)?;
         if !answer.next_page_token.is_empty() {
-            screen.line(screen.paint(Tint::Dim, "there are more: --limit, --since and the other filters choose"))?;
+            screen.line(screen.paint(Tint::Dim, "there are more: --limit and the filters choose"))?;
         }
     }
     let total = answer.total.unwrap_or_default();

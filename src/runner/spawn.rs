@@ -133,13 +133,9 @@ impl Crew {
         let launch = self.launch(place, talk)?;
         fail_point::pass("agent", "starting");
         let mut process = process::start(&launch)?;
-<<<<<<< HEAD
         fail_point::pass("agent", "started");
-        if !std::mem::replace(&mut self.spawned, true) {
-=======
         self.spawns += 1;
         if self.spawns == 1 {
->>>>>>> engine
             metrics::spawned(self.claimed.elapsed());
         }
         let stdin = process.stdin.take();
