@@ -23,7 +23,7 @@ use crate::journal::Journal;
 use crate::queue::Queue;
 use crate::runner::{self, Probe, Runner};
 use crate::secrets::Cipher;
-use crate::server::{self, Server};
+use crate::server::{self, Health, Server};
 use crate::services::{AgentFound, Facts, Rooms, Services, remove_directories};
 use crate::settings::SettingsCache;
 use crate::store::Store;
@@ -96,6 +96,7 @@ impl App {
 
         let store = Arc::new(Store::open(&config.database, &config.data_dir).await?);
         store.migrate_up().await?;
+        store.set_clock().await?;
         let settings = SettingsCache::load(Arc::clone(&store)).await?;
         let cipher = cipher(&config, &store).await?;
         let (access, admin_key) = Access::start(Arc::clone(&store), config.auth.clone()).await?;
@@ -130,18 +131,20 @@ impl App {
             facts,
         };
         let services = Services::new(rooms);
+        let takes_calls = config.role != Role::Worker;
+        let health = Health::new(Arc::clone(&store), stop.clone(), runner.as_ref().map(Runner::standing), takes_calls).await?;
         let router = server::router(server::Parts {
             config: config.server.clone(),
             services: services.clone(),
             gateway,
             access,
-            store,
-            stop: stop.clone(),
-            takes_calls: config.role != Role::Worker,
-            standing: runner.as_ref().map(Runner::standing),
+            health: health.clone(),
+            takes_calls,
         })?;
         // After the router: its metrics recorder must be there when the first gauges are set.
         let upkeep = own(upkeep.run(stop.clone()));
+        let health = own(health.report(closed.clone()));
+        let clock = own(store.keep_clock(closed.clone()));
         let hints = own(queue.clone().pass_hints(closed.clone()));
         let exchange = own(journal.clone().exchange(closed.clone()));
         let reaper = own(queue.clone().reap_until(config.worker.lease() / 4, config.worker.grace(), stop.clone()));
@@ -162,7 +165,7 @@ impl App {
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, lists, hints, exchange, reaper, keys],
+            workers: vec![intake_writer, upkeep, lookout, lists, health, clock, hints, exchange, reaper, keys],
             _locks: locks,
         })
     }

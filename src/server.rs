@@ -3,6 +3,7 @@
 
 mod connection;
 mod dashboard;
+mod health;
 mod origin;
 mod routes;
 
@@ -18,6 +19,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+pub use health::Health;
 pub use routes::{Parts, router};
 
 use crate::domain::{Error, Result};

@@ -85,7 +85,7 @@ impl Upkeep {
         let settings = self.settings.get();
         let last = self.store.last_cleanup_date().await?.and_then(|date| date.parse().ok());
         let Some(date) = due(UnixMicros::now(), &settings, last) else { return Ok(()) };
-        if !self.store.take_cleanup_date(&date.to_string()).await? {
+        if !self.store.take_cleanup_date(&date.to_string(), &latest_taken(date).to_string()).await? {
             return Ok(());
         }
         let before = UnixMicros::now().minus(days(settings.sessions.auto_cleanup_days));
@@ -178,7 +178,13 @@ fn due(now: UnixMicros, settings: &Settings, last: Option<Date>) -> Option<Date>
         date.at(hour, 0, 0, 0).to_zoned(zone.clone()).is_ok_and(|at| at.timestamp() <= now.to_jiff())
     };
     let newest = if reached(today) { Some(today) } else { today.yesterday().ok() }?;
-    (last.is_none_or(|last| last < newest)).then_some(newest)
+    (last.is_none_or(|last| last < newest || last > latest_taken(newest))).then_some(newest)
+}
+
+/// The latest date that may have been taken when this one is due, whatever zones there were: one after it was taken while
+/// the clock was wrong, and would keep every clean-up from coming until then.
+fn latest_taken(date: Date) -> Date {
+    date.checked_add(jiff::Span::new().days(2)).unwrap_or(Date::MAX)
 }
 
 #[cfg(test)]
@@ -207,6 +213,12 @@ mod tests {
     fn a_missed_day_is_made_up_once() {
         assert_eq!(at("2026-06-10T01:00:00Z", "UTC", 3, Some("2026-06-01")).as_deref(), Some("2026-06-09"));
         assert_eq!(at("2026-06-10T01:00:00Z", "UTC", 3, Some("2026-06-09")), None);
+    }
+
+    #[test]
+    fn a_date_that_was_taken_by_a_wrong_clock_does_not_keep_the_others_from_coming() {
+        assert_eq!(at("2026-06-10T04:00:00Z", "UTC", 3, Some("2026-06-12")), None, "a day or two are a jump or a zone");
+        assert_eq!(at("2026-06-10T04:00:00Z", "UTC", 3, Some("2027-06-10")).as_deref(), Some("2026-06-10"));
     }
 
     #[test]

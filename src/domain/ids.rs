@@ -51,7 +51,7 @@ macro_rules! id {
             /// A new id, ordered by time of creation.
             #[must_use]
             #[expect(clippy::new_without_default, reason = "each call gives another id; a default would hide that")]
-            pub fn new() -> Self { Self(Uuid::now_v7()) }
+            pub fn new() -> Self { Self(super::new_id()) }
         }
 
         impl std::fmt::Display for $name {

@@ -39,7 +39,7 @@ pub use session::{Conversation, Session, SessionFilter, SessionKind, SessionOrde
 pub use settings::{
     AgentSettings, LimitSettings, RetentionSettings, RuleUnit, SETTING_RULES, SessionSettings, SettingRule, Settings, setting_rules,
 };
-pub use time::UnixMicros;
+pub use time::{UnixMicros, follow, new_id};
 pub use trigger::{
     Action, AgentCli, AgentOptions, AuthorRule, BusyPolicy, Caps, ClaudeOptions, HmacAlgorithm, HmacEncoding, HmacProfile, OnInterrupt,
     RetryPolicy, RunLimits, Secret, Trigger, TriggerFilter, TriggerSpec, Workspace,

@@ -40,7 +40,8 @@ pub(super) enum Examined {
 /// Everything that can be told of a webhook without the database. `hook` is absent when slug or token are wrong; as
 /// much work is done then, so that the time of the answer tells nothing.
 pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
-    let raw = Raw { headers: &inbound.headers, body: &inbound.body, now: inbound.receive_time };
+    // Senders sign with a time by their own clocks, which may be right where ours was not.
+    let raw = Raw { headers: &inbound.headers, body: &inbound.body, now: UnixMicros::truth() };
     let mut walk = Walk::begin();
     let looked = match hook {
         Some(hook) => look(hook, &raw, &mut walk).map(|seen| (hook, seen)),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::transaction::transaction;
 use super::{CustodyFile, Manifest, Queue};
-use crate::domain::{Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, TriggerId, UnixMicros};
+use crate::domain::{Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, TriggerId, UnixMicros, new_id};
 use crate::store::entity::{conversation, run, session, transcript_part};
 use crate::store::first_id_at;
 use crate::store::payload::{manifest_from, manifest_to, word};
@@ -126,7 +126,7 @@ impl Queue {
     }
 
     async fn copy(&self, original: &Original, copy: SessionId, display_name: &str) -> Result<Session> {
-        let id = Uuid::now_v7();
+        let id = new_id();
         let main = original.manifest.main().ok_or(Error::TranscriptGone)?;
         let end = match &original.after {
             // Of a file that was written anew since, it is not known where that turn ended.

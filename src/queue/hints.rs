@@ -64,6 +64,9 @@ impl Queue {
     }
 
     async fn hear(&self, me: &str) {
+        if !self.store().may_listen() {
+            std::future::pending().await
+        }
         loop {
             let lost = async {
                 let mut bell = self.store().listen().await?;

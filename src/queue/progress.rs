@@ -82,11 +82,15 @@ impl Queue {
         })
     }
 
-    /// Adds what a spawn used to run, attempt and session; fenced.
-    pub async fn add_usage(&self, lease: &Lease, usage: SpawnUsage) -> Result<()> {
+    /// Adds what the attempt's `spawn`th process, from 1, used to run, attempt and session; fenced. A repeat, after an answer
+    /// that was lost, adds nothing.
+    pub async fn add_usage(&self, lease: &Lease, spawn: i32, usage: SpawnUsage) -> Result<()> {
         live!(self, "add_usage", lease, |tx, session, run| {
             let before = locked::attempt(tx, run.id, run.attempt).await?;
-            charge(tx, session, run, before, usage.usage, &usage.by_model).await?;
+            if before.counted_spawns >= spawn {
+                return Ok(());
+            }
+            charge(tx, session, run, before, spawn, usage.usage, &usage.by_model).await?;
             (run.context_tokens, run.context_window_tokens) = (usage.context_tokens, usage.context_window_tokens);
             if session.generation == run.generation {
                 session.context_tokens = usage.context_tokens;
@@ -98,15 +102,18 @@ impl Queue {
     }
 }
 
+/// Adds to all three what the attempt used, of which `spawns` processes are counted then.
 async fn charge(
     tx: &DatabaseTransaction,
     session: &mut session::Model,
     run: &mut run::Model,
     attempt_before: attempt::Model,
+    spawns: i32,
     usage: Usage,
     by_model: &[(String, Usage)],
 ) -> Step<()> {
     let mut attempt = attempt_before.clone();
+    attempt.counted_spawns = spawns;
     add_usage!(attempt, usage);
     locked::save(tx, &attempt_before, attempt).await?;
     add_usage!(run, usage);
@@ -127,7 +134,8 @@ pub(super) async fn charge_metered(tx: &DatabaseTransaction, session: &mut sessi
         return Ok(());
     }
     let by_model = [(run.model.clone(), more)];
-    charge(tx, session, run, attempt, more, &by_model).await
+    let spawns = attempt.counted_spawns;
+    charge(tx, session, run, attempt, spawns, more, &by_model).await
 }
 
 /// The session's conversation is this one from here on.

@@ -18,13 +18,21 @@ pub struct Config {
     pub kill_grace_seconds: u64,
     /// Output of one run that is kept; what comes after is read and left out.
     pub output_limit_bytes: u64,
+    /// Of it, kept on disk while the database is away, compressed; then the agent waits.
+    pub spool_limit_bytes: u64,
     /// How often the transcript of a live run is taken into custody.
     pub checkpoint_seconds: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { slots: None, kill_grace_seconds: 5, output_limit_bytes: 256 * 1024 * 1024, checkpoint_seconds: 30 }
+        Self {
+            slots: None,
+            kill_grace_seconds: 5,
+            output_limit_bytes: 256 * 1024 * 1024,
+            spool_limit_bytes: 64 * 1024 * 1024,
+            checkpoint_seconds: 30,
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod version;
 mod watch;
 pub mod watchdog;
 mod workspace;
+mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,8 +4,7 @@
 //! until there is room, so its own writes wait.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,10 +15,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Line;
-use super::spool::Spool;
+use super::writer::{Batch, Writer};
 use crate::domain::{EntryKind, Error, NoticeCode, OpenBlock, Result, UnixMicros};
 use crate::journal::{Journal, LinePart, NewEntry};
-use crate::metrics;
 use crate::queue::Lease;
 
 const BATCH_BYTES: usize = 64 * 1024;
@@ -31,8 +29,6 @@ const COMPANY: Duration = Duration::from_millis(5);
 const EVERY: Duration = Duration::from_millis(100);
 /// Lines without an entry wait this long for company: nobody watches them.
 const LINES_EVERY: Duration = Duration::from_secs(2);
-/// A batch that takes longer than this to write: the database is away.
-const AWAY_AFTER: Duration = Duration::from_secs(1);
 const RAW_BYTES: usize = 64 * 1024;
 const STDERR_LINE_BYTES: usize = 16 * 1024;
 const STDERR_BYTES: u64 = 1024 * 1024;
@@ -58,27 +54,6 @@ pub(super) struct Pump {
     open_count: Arc<AtomicU64>,
 }
 
-#[derive(Debug, Default)]
-struct Batch {
-    entries: Vec<NewEntry>,
-    /// Lines that no entry holds whole.
-    parts: Vec<LinePart>,
-    first_read: Option<Instant>,
-    /// When the first of its lines was read.
-    first_part: Option<Instant>,
-    closes: Option<u64>,
-    written: Option<oneshot::Sender<()>>,
-}
-
-/// What is to be written of a batch.
-type Told = (Vec<NewEntry>, Vec<LinePart>);
-
-impl Batch {
-    fn take(&mut self) -> Told {
-        (std::mem::take(&mut self.entries), std::mem::take(&mut self.parts))
-    }
-}
-
 #[derive(Debug)]
 struct Open {
     block: OpenBlock,
@@ -88,15 +63,22 @@ struct Open {
 }
 
 impl Pump {
-    /// A pump for the attempt that holds `lease`; keeps `limit` bytes of the agent's output, in `dir` while the database is
-    /// away.
-    pub(super) fn start(journal: Journal, lease: Lease, limit: u64, dir: &Path) -> Self {
+    /// A pump for the attempt that holds `lease`; keeps `limit` bytes of the agent's output, and `spool_limit` of them in `dir`
+    /// while the database is away.
+    pub(super) fn start(journal: Journal, lease: Lease, limit: u64, spool_limit: u64, dir: &Path) -> Self {
         // One waits while one is written; a third is gathered.
         let (batches, received) = mpsc::channel(1);
         let (lost, open_count) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let mut writer = JoinSet::new();
-        let dir = dir.to_owned();
-        writer.spawn(Writer { journal: journal.clone(), lease, dir, lost: lost.clone(), open_count: open_count.clone() }.run(received));
+        let task = Writer {
+            journal: journal.clone(),
+            lease,
+            dir: dir.to_owned(),
+            spool_limit,
+            lost: lost.clone(),
+            open_count: open_count.clone(),
+        };
+        writer.spawn(task.run(received));
         let gathered = Batch::default();
         let last_flush = Instant::now() - EVERY;
         let tools = HashMap::new();
@@ -323,109 +305,4 @@ fn size(entry: &NewEntry) -> usize {
         _ => 0,
     };
     128 + entry.raw.len() + text
-}
-
-struct Writer {
-    journal: Journal,
-    lease: Lease,
-    /// Where a spool may be, while the database is away.
-    dir: PathBuf,
-    lost: CancellationToken,
-    open_count: Arc<AtomicU64>,
-}
-
-impl Writer {
-    async fn run(self, mut batches: mpsc::Receiver<Batch>) -> Result<()> {
-        // However this ends, whoever waits for the journal must learn of it.
-        let _guard = self.lost.clone().drop_guard();
-        while let Some(batch) = batches.recv().await {
-            self.write(batch, &mut batches).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes a batch. While the database does not take it, what comes after it goes to disk and follows in order, so that
-    /// the agent goes on.
-    async fn write(&self, mut batch: Batch, batches: &mut mpsc::Receiver<Batch>) -> Result<()> {
-        let (entries, parts) = batch.take();
-        let (mut done, mut later) = (vec![batch], Later::default());
-        {
-            let mut writing = pin!(self.journal.append_batch(&self.lease, entries, parts));
-            let mut away = pin!(tokio::time::sleep(AWAY_AFTER));
-            loop {
-                tokio::select! {
-                    biased;
-                    written = &mut writing => {
-                        written?;
-                        break;
-                    }
-                    () = &mut away, if !later.wanted => later.wanted = true,
-                    more = batches.recv(), if later.has_room() => match more {
-                        Some(mut more) => {
-                            later.take(&self.dir, more.take()).await;
-                            done.push(more);
-                        }
-                        None => later.closed = true,
-                    }
-                }
-            }
-        }
-        if let Some(mut spool) = later.spool {
-            spool.rewind().await?;
-            while let Some((entries, parts)) = spool.next().await? {
-                self.journal.append_batch(&self.lease, entries, parts).await?;
-            }
-        }
-        if let Some((entries, parts)) = later.held {
-            self.journal.append_batch(&self.lease, entries, parts).await?;
-        }
-        done.into_iter().for_each(|batch| self.written(batch));
-        Ok(())
-    }
-
-    /// What is to be done once a batch is written.
-    fn written(&self, batch: Batch) {
-        if let Some(first) = batch.first_read {
-            metrics::journaled(first.elapsed());
-        }
-        // The block is an entry now; unless the next one is shown already.
-        if batch.closes.is_some_and(|closed| closed == self.open_count.load(Ordering::Relaxed)) {
-            self.journal.open_block(&self.lease, None);
-        }
-        batch.written.map(|written| written.send(()));
-    }
-}
-
-/// What comes while a batch cannot be written.
-#[derive(Debug, Default)]
-struct Later {
-    /// The database has been away for long enough.
-    wanted: bool,
-    /// Nothing more comes.
-    closed: bool,
-    spool: Option<Spool>,
-    /// A batch that the disk did not take; nothing more is taken then.
-    held: Option<Told>,
-}
-
-impl Later {
-    fn has_room(&self) -> bool {
-        self.wanted && !self.closed && self.held.is_none() && self.spool.as_ref().is_none_or(Spool::has_room)
-    }
-
-    async fn take(&mut self, dir: &Path, told: Told) {
-        let kept = async {
-            let mut spool = match self.spool.take() {
-                Some(spool) => spool,
-                None => Spool::new(dir).await?,
-            };
-            let pushed = spool.push(&told.0, &told.1).await;
-            self.spool = Some(spool);
-            pushed
-        };
-        if let Err(error) = kept.await {
-            tracing::warn!(%error, "what a run says cannot be kept on disk; its agent waits for the database");
-            self.held = Some(told);
-        }
-    }
 }

@@ -26,8 +26,8 @@ use crate::agent::{self, SpawnPlan};
 use crate::domain::{
     EntryKind, Error, Failure, FailureReason, Lineage, NanoUsd, NoticeCode, PromptKind, Result, RunWarning, SpawnPurpose, Usage,
 };
-use crate::metrics;
 use crate::queue::{Assignment, Manifest, Terms};
+use crate::{fail_point, metrics};
 
 /// A warning when a run has used this share of its money.
 const NEAR: f64 = 0.8;
@@ -61,7 +61,8 @@ pub(super) struct Crew {
     prices: Prices,
     /// What the agent said that the conversation costs in all, and which conversation.
     total: (Uuid, NanoUsd),
-    spawned: bool,
+    /// How many processes there were so far.
+    spawns: i32,
     told_terms: bool,
 }
 
@@ -72,7 +73,13 @@ impl Crew {
         let timeout = limits.timeout.unwrap_or(defaults.timeout);
         let some = |span: Duration| (!span.is_zero()).then_some(span);
         Self {
-            pump: Pump::start(shared.journal.clone(), lease, shared.setup.config.output_limit_bytes, &shared.setup.data_dir),
+            pump: Pump::start(
+                shared.journal.clone(),
+                lease,
+                shared.setup.config.output_limit_bytes,
+                shared.setup.config.spool_limit_bytes,
+                &shared.setup.data_dir,
+            ),
             tale: Tale::default(),
             limits: Limits { timeout, max_turns: limits.max_turns.unwrap_or(0) },
             claimed,
@@ -85,7 +92,7 @@ impl Crew {
             used: Usage::default(),
             prices: Prices::default(),
             total: (assignment.session.agent_session_id.unwrap_or_default(), assignment.agent_total_cost),
-            spawned: false,
+            spawns: 0,
             told_terms: false,
             shared: shared.clone(),
             assignment,
@@ -124,8 +131,11 @@ impl Crew {
         manifest: &mut Manifest,
     ) -> Flow<Report> {
         let launch = self.launch(place, talk)?;
+        fail_point::pass("agent", "starting");
         let mut process = process::start(&launch)?;
-        if !std::mem::replace(&mut self.spawned, true) {
+        fail_point::pass("agent", "started");
+        self.spawns += 1;
+        if self.spawns == 1 {
             metrics::spawned(self.claimed.elapsed());
         }
         let stdin = process.stdin.take();
@@ -230,7 +240,7 @@ impl Crew {
         }
         self.tale.saw(report);
         let (queue, lease) = (&self.shared.queue, &self.assignment.lease);
-        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, used.clone())).await?;
+        patiently(&self.shared.fence, lease.run_id, "what the agent used", || queue.add_usage(lease, self.spawns, used.clone())).await?;
         Ok(())
     }
 }

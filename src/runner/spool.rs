@@ -10,30 +10,29 @@ use uuid::Uuid;
 use crate::domain::{Error, JournalEntry, Result};
 use crate::journal::{LinePart, NewEntry, chunk, lines};
 
-/// What one run may keep there; then its agent is not read until there is room.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Batches of entries in a file that has no name any more: it goes with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
     bytes: u64,
+    /// How much it takes; then its agent is not read until there is room.
+    limit: u64,
     batches: usize,
 }
 
 impl Spool {
     /// An empty one, on the disk that `dir` is on.
-    pub(super) async fn new(dir: &Path) -> Result<Self> {
+    pub(super) async fn new(dir: &Path, limit: u64) -> Result<Self> {
         let failed = |error: std::io::Error| Error::internal(format!("no spool in `{}`: {error}", dir.display()));
         let path = dir.join(format!("spool-{}", Uuid::now_v7().simple()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).await.map_err(failed)?;
         fs::remove_file(&path).await.map_err(failed)?;
-        Ok(Self { file, bytes: 0, batches: 0 })
+        Ok(Self { file, bytes: 0, limit, batches: 0 })
     }
 
     /// Whether it takes more.
     pub(super) const fn has_room(&self) -> bool {
-        self.bytes < MOST_BYTES
+        self.bytes < self.limit
     }
 
     /// Adds a batch. When that fails what was there before is still whole.
@@ -105,14 +104,15 @@ mod tests {
     #[tokio::test]
     async fn what_goes_in_comes_out_in_order_and_leaves_no_file() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut spool = Spool::new(dir.path()).await.expect("made");
+        let mut spool = Spool::new(dir.path(), 1000).await.expect("made");
         assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 0);
-        let batches = [vec![said("one"), said("two")], vec![said("three")], vec![said(&"long ".repeat(10_000))]];
+        let long: String = (0..10_000).map(|n| format!("{n} ")).collect();
+        let batches = [vec![said("one"), said("two")], vec![said("three")], vec![said(&long)]];
         let parts = LinePart::split(&LinePart::of(3, 1, UnixMicros(7)), b"a line\n\xff");
         for batch in &batches {
             spool.push(batch, &parts).await.expect("pushed");
         }
-        assert!(spool.has_room());
+        assert!(!spool.has_room(), "the last one went past the limit, and is whole");
         spool.rewind().await.expect("rewound");
         for batch in batches {
             assert_eq!(spool.next().await.expect("read"), Some((batch, parts.clone())));

@@ -1,22 +1,20 @@
 //! What is served where: gRPC and gRPC-web behind keys, webhooks, health, metrics, and the dashboard for the rest.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::RoutesBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::health::{Health, ready};
 use super::{Config, dashboard, origin};
 use crate::access::{self, Access};
 use crate::domain::{Error, Result};
@@ -24,7 +22,6 @@ use crate::gateway::Gateway;
 use crate::proto;
 use crate::rpc::TraceLayer;
 use crate::services::Services;
-use crate::store::Store;
 
 /// What the one port serves.
 #[derive(Debug)]
@@ -37,24 +34,10 @@ pub struct Parts {
     pub gateway: Gateway,
     /// Keys.
     pub access: Access,
-    /// For readiness.
-    pub store: Arc<Store>,
-    /// The server is stopping.
-    pub stop: CancellationToken,
+    /// Whether this server can be used.
+    pub health: Health,
     /// Whether calls and webhooks are taken, or only health and metrics told.
     pub takes_calls: bool,
-    /// Whether this server may work on runs now; none: it is not meant to.
-    pub standing: Option<watch::Receiver<bool>>,
-}
-
-/// How long the database may take to answer before this server counts as not ready.
-const READY_WITHIN: Duration = Duration::from_secs(2);
-
-#[derive(Clone)]
-struct Health {
-    store: Arc<Store>,
-    stop: CancellationToken,
-    standing: Option<watch::Receiver<bool>>,
 }
 
 /// Everything on one router.
@@ -62,7 +45,7 @@ struct Health {
 /// # Errors
 /// The descriptor set or an origin cannot be read.
 pub fn router(parts: Parts) -> Result<Router> {
-    let Parts { config, services, gateway, access, store, stop, takes_calls, standing } = parts;
+    let Parts { config, services, gateway, access, health, takes_calls } = parts;
     // Origin and key are checked inside the gRPC-web layer, so that a browser can read the refusal; CORS stays outside it, so
     // that a preflight needs neither key nor framing.
     let mut routes = RoutesBuilder::default();
@@ -70,7 +53,7 @@ pub fn router(parts: Parts) -> Result<Router> {
         services.add_to(&mut routes);
         routes.add_service(gateway.rpc());
     }
-    add_standard(&mut routes)?;
+    add_standard(&mut routes, &health)?;
     let rpcs = routes
         .routes()
         .into_axum_router()
@@ -81,16 +64,14 @@ pub fn router(parts: Parts) -> Result<Router> {
         .layer(cors(&config.cors_origins)?);
     let metrics =
         Router::new().route("/metrics", get(render)).layer(from_fn_with_state(access, access::guard_metrics)).with_state(recorder()?);
-    let health =
-        Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(Health { store, stop, standing });
+    let health = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(health);
     let hooks = if takes_calls { gateway.routes() } else { Router::new() };
     let rest = any(rest).layer(CompressionLayer::new());
     Ok(rpcs.reset_fallback().merge(hooks).merge(metrics).merge(health).fallback_service(rest))
 }
 
 /// Health, and both versions of reflection.
-fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
-    let (_reporter, health) = tonic_health::server::health_reporter();
+fn add_standard(routes: &mut RoutesBuilder, health: &Health) -> Result<()> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
@@ -102,7 +83,7 @@ fn add_standard(routes: &mut RoutesBuilder) -> Result<()> {
             .include_reflection_service(false)
     };
     let (v1, v1alpha) = (reflection().build_v1().map_err(Error::internal)?, reflection().build_v1alpha().map_err(Error::internal)?);
-    routes.add_service(health).add_service(v1).add_service(v1alpha);
+    routes.add_service(health.service()).add_service(v1).add_service(v1alpha);
     Ok(())
 }
 
@@ -136,20 +117,6 @@ fn recorder() -> Result<PrometheusHandle> {
 
 async fn render(State(recorder): State<PrometheusHandle>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()).into_response()
-}
-
-async fn ready(State(health): State<Health>) -> Response {
-    if health.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
-    }
-    if health.standing.is_some_and(|standing| !*standing.borrow()) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not a worker: the lease could not be prolonged\n").into_response();
-    }
-    match tokio::time::timeout(READY_WITHIN, health.store.ping()).await {
-        Ok(Ok(())) => "ready\n".into_response(),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-        Err(_elapsed) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
-    }
 }
 
 /// Unknown rpcs get a gRPC answer, everything else what the dashboard has there.

@@ -8,7 +8,7 @@ use uuid::{Builder, Uuid};
 
 use super::Services;
 use crate::access::Principal;
-use crate::domain::{ApiKeyId, Code, Error, Result, UnixMicros};
+use crate::domain::{ApiKeyId, Code, Error, Result, UnixMicros, new_id};
 use crate::rpc::Fields;
 use crate::store::Remembered;
 
@@ -61,7 +61,7 @@ pub(super) struct Making {
 impl Making {
     /// For a call that no repeat will be told from.
     pub(super) fn new() -> Self {
-        Self { id: Uuid::now_v7(), again: false }
+        Self { id: new_id(), again: false }
     }
 
     /// When the call was first made.

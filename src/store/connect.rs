@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(test)]
 use sea_orm::DatabaseConnection;
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -19,6 +19,8 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const OLDEST_POSTGRES: u32 = 14;
 const IDLE_IN_TRANSACTION: &str = "10s";
+/// A prepared statement is not there, or another has its name.
+const LOST: [&str; 2] = ["26000", "42P05"];
 /// One listens, one writes webhooks, one claims and finishes, one reads.
 const LEAST_CONNECTIONS: u32 = 4;
 /// Prepared statements of a connection.
@@ -81,7 +83,7 @@ async fn sqlite(path: &Path) -> Result<Store> {
         .await
         .map_err(|error| unavailable(&format!("`{}` cannot be read", path.display()), &error))?;
     let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
-    Ok(Store { lifeline: writer.clone(), writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader) })
+    Ok(Store { lifeline: writer.clone(), writer, reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader), pooled: false })
 }
 
 /// Whether a connection that comes back is outside of any transaction; one that is not is closed.
@@ -128,6 +130,10 @@ async fn postgres(config: &Config) -> Result<Store> {
         .connect_with(options.clone())
         .await
         .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
+    let pooled = is_pooled(&pool).await?;
+    if pooled {
+        tracing::info!("a pooler gives each transaction another connection: servers tell each other nothing, and look once a second");
+    }
     for name in ["server_version_num", "fsync", "full_page_writes", "synchronous_commit", "transaction_read_only"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(name)
@@ -141,7 +147,34 @@ async fn postgres(config: &Config) -> Result<Store> {
     // Signs of life never wait for a connection behind work.
     let lifeline = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
     let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Store { writer: pool.clone(), reader: pool, lifeline: SqlxPostgresConnector::from_sqlx_postgres_pool(lifeline) })
+    Ok(Store { writer: pool.clone(), reader: pool, lifeline: SqlxPostgresConnector::from_sqlx_postgres_pool(lifeline), pooled })
+}
+
+/// Whether a pooler gives each transaction another connection. Then it must follow prepared statements, or they are lost or
+/// mixed up. Errors: it does not.
+async fn is_pooled(pool: &PgPool) -> Result<bool> {
+    let pid = || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+    let tried = async {
+        let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
+        let first = pid().fetch_one(&mut *one).await?;
+        // Behind a pooler this takes the connection that was free last: the one that the statement was prepared on.
+        let mut held = other.begin().await?;
+        let taken = pid().fetch_one(&mut *held).await?;
+        let again = pid().fetch_one(&mut *one).await?;
+        held.rollback().await?;
+        Ok(taken == first || again != first)
+    };
+    match tokio::time::timeout(PATIENCE, tried).await {
+        Ok(Ok(pooled)) => Ok(pooled),
+        Ok(Err(error)) => {
+            let error: sqlx::Error = error;
+            let lost = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| LOST.contains(&code.as_ref()));
+            let problem = "leads to a pooler in transaction mode that does not follow prepared statements; PgBouncer does from 1.21 on with \
+                           `max_prepared_statements`, and any does with `pool_mode = session`";
+            Err(if lost { Error::field("database.url", problem) } else { unavailable("PostgreSQL cannot be used", &error) })
+        }
+        Err(_elapsed) => Err(Error::StoreUnavailable("a second connection to PostgreSQL does not answer".to_owned())),
+    }
 }
 
 /// Why a server with this setting cannot keep what was promised to a sender; none: it can.

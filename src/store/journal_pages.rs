@@ -7,6 +7,7 @@ use super::journal_chunks::{NewChunk, insert_chunk, take_sequences};
 use super::payload::Metered;
 use super::{Store, chunk};
 use crate::domain::{EntryKind, Error, JournalEntry, LeaseId, Result, RunId, Sequence};
+use crate::fail_point;
 
 /// Chunks that one page reads at most: those of a slow run are small.
 const PAGE_CHUNKS: u64 = 32;
@@ -50,7 +51,9 @@ impl Store {
             None => Err(Error::Fenced),
             Some(first) if first == entries[0].sequence => {
                 insert_chunk(&tx, run, first, chunk).await?;
+                fail_point::pass("journal", "written");
                 tx.commit().await?;
+                fail_point::pass("journal", "committed");
                 Ok(true)
             }
             Some(_) => Ok(false),

@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 mod bell;
 pub(crate) mod changes;
 pub(crate) mod chunk;
+mod clock;
 mod connect;
 mod deliveries;
 mod doctor;
@@ -87,6 +88,8 @@ pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     lifeline: DatabaseConnection,
+    /// A pooler gives each transaction another connection.
+    pooled: bool,
 }
 
 impl Store {
@@ -98,6 +101,7 @@ impl Store {
     /// Brings the schema up to date. Of several servers that start on a new database at once one does it; the others
     /// find it done when they look again.
     pub async fn migrate_up(&self) -> Result<()> {
+        self.refuse_newer_schema().await?;
         for _ in 0..MIGRATION_TRIES {
             match Migrator::up(&self.writer, None).await {
                 Ok(()) => return Ok(()),
@@ -111,6 +115,27 @@ impl Store {
         Ok(Migrator::up(&self.writer, None).await?)
     }
 
+    /// A schema that has what this version does not know is that of a newer one: it cannot be worked on.
+    async fn refuse_newer_schema(&self) -> Result<()> {
+        let text = "SELECT version FROM seaql_migrations ORDER BY version";
+        // A new database has no such table yet.
+        let Ok(rows) = self.writer.query_all_raw(Statement::from_string(self.backend(), text)).await else { return Ok(()) };
+        let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
+        for row in rows {
+            let version: String = row.try_get_by_index(0)?;
+            if !known.contains(&version) {
+                return Err(Error::field(
+                    "database.url",
+                    format!(
+                        "is a database of a newer version of Reprise: it has `{version}`, which {} does not know; start that version, or restore a backup from before it",
+                        env!("CARGO_PKG_VERSION")
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes back the last `steps` migrations, with the data they hold.
     pub async fn migrate_down(&self, steps: u32) -> Result<()> {
         Ok(Migrator::down(&self.writer, Some(steps)).await?)
@@ -118,6 +143,7 @@ impl Store {
 
     /// Every migration by name, oldest first, and whether it is applied.
     pub async fn migration_status(&self) -> Result<Vec<(String, bool)>> {
+        self.refuse_newer_schema().await?;
         let all = Migrator::get_migration_with_status(&self.writer).await?;
         Ok(all.iter().map(|one| (one.name().to_owned(), one.status() == migration::MigrationStatus::Applied)).collect())
     }
@@ -126,6 +152,12 @@ impl Store {
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         self.backend() == DbBackend::Postgres
+    }
+
+    /// Whether this server may listen for what others say: not where each transaction has another connection, since what
+    /// is said would reach whoever has the one that listened.
+    pub(crate) fn may_listen(&self) -> bool {
+        self.is_postgres() && !self.pooled
     }
 
     /// Whether the database answers.

@@ -115,11 +115,11 @@ async fn settings_are_checked_versioned_and_told() {
     assert_eq!(crate::settings::SettingsCache::load(store.clone()).await.expect("loaded").get().version, 4);
 
     assert_eq!(store.last_cleanup_date().await.expect("read"), None);
-    assert!(store.take_cleanup_date("2026-05-10").await.expect("taken"));
+    assert!(store.take_cleanup_date("2026-05-10", "2026-05-12").await.expect("taken"));
     for date in ["2026-05-10", "2026-05-09"] {
-        assert!(!store.take_cleanup_date(date).await.expect("asked"), "{date}");
+        assert!(!store.take_cleanup_date(date, "2026-05-12").await.expect("asked"), "{date}");
     }
-    assert!(store.take_cleanup_date("2026-05-11").await.expect("taken"));
+    assert!(store.take_cleanup_date("2026-05-11", "2026-05-13").await.expect("taken"));
 }
 
 /// Runs of two sessions in every state; gives them oldest first.

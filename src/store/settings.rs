@@ -87,7 +87,8 @@ impl Store {
         Ok(agrees)
     }
 
-    /// Takes the turn at something that one of several servers does, at most once in `every`; false: another did it.
+    /// Takes the turn at something that one of several servers does, at most once in `every`; false: another did it. One that
+    /// was taken while the clock was wrong holds nobody up.
     pub(crate) async fn take_turn(&self, what: &str, every: Duration) -> Result<bool> {
         use setting::Column::{Name, UpdateTime};
         let now = UnixMicros::now();
@@ -104,7 +105,7 @@ impl Store {
         let taken = setting::Entity::update_many()
             .set(setting::ActiveModel { update_time: Set(now.0), ..Default::default() })
             .filter(Name.eq(what))
-            .filter(UpdateTime.lte(now.minus(every).0))
+            .filter(Condition::any().add(UpdateTime.lte(now.minus(every).0)).add(UpdateTime.gt(now.plus(every).0)))
             .exec(self.write())
             .await?;
         Ok(taken.rows_affected == 1)
@@ -121,14 +122,15 @@ impl Store {
         Ok(date.flatten())
     }
 
-    /// Takes a date (`2026-01-31`) for its clean-up; false: it or a later one was taken before.
-    pub(crate) async fn take_cleanup_date(&self, date: &str) -> Result<bool> {
+    /// Takes a date (`2026-01-31`) for its clean-up; false: it or a later one was taken before. One after `latest` was taken
+    /// while the clock was wrong, and does not count.
+    pub(crate) async fn take_cleanup_date(&self, date: &str, latest: &str) -> Result<bool> {
         use setting::Column::{LastCleanupDate, Name};
         let tx = self.begin().await?;
         let taken = setting::Entity::update_many()
             .set(setting::ActiveModel { last_cleanup_date: Set(Some(date.to_owned())), ..Default::default() })
             .filter(Name.eq(SETTINGS_ROW))
-            .filter(Condition::any().add(LastCleanupDate.is_null()).add(LastCleanupDate.lt(date)))
+            .filter(Condition::any().add(LastCleanupDate.is_null()).add(LastCleanupDate.lt(date)).add(LastCleanupDate.gt(latest)))
             .exec(&tx)
             .await?;
         tx.commit().await?;

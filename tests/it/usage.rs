@@ -7,6 +7,7 @@ use crate::migrations::postgres;
 use crate::support::client::Client;
 use crate::support::hook;
 use crate::support::server::{Server, Setup};
+use crate::support::wire::Wire;
 
 async fn usage_adds_up(server: &Server) {
     let mut client = Client::connect(server).await;
@@ -70,6 +71,24 @@ async fn usage_adds_up_on_sqlite() {
 async fn usage_adds_up_on_postgresql() {
     let Some(database) = postgres() else { return };
     usage_adds_up(&Setup { database: Some(database), ..Setup::fake() }.start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_used_counts_once_when_the_databases_answer_is_lost() {
+    let Some(database) = crate::migrations::postgres() else { return };
+    // Only the sums of an attempt's processes are written with this column.
+    let wire = Wire::start(&database, "\"counted_spawns\" = ", 1).await;
+    let server = Setup { database: Some(wire.url.clone()), ..Setup::fake() }.start();
+    let mut client = Client::connect(&server).await;
+    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "[[cost: 0.25]]")).await.expect("answered");
+    let run = client.ended(&answer.run_id()).await;
+    assert_eq!(wire.lost(), 1, "the answer was lost");
+    assert_eq!((run.state(), run.attempt), (v1::RunState::Succeeded, 1), "{:?}", run.failure);
+    let usage = run.usage.expect("usage");
+    assert!((usage.cost_usd - 0.25).abs() < 1e-9, "counted once: {usage:?}");
+    let session = client.session("reviews", "acme/shop#1").await.usage.expect("usage");
+    assert_eq!(session.cost_usd, usage.cost_usd);
 }
 
 /// The run as a list tells of it, once the list knows that it costs something.

@@ -36,7 +36,9 @@ impl Plan {
         };
         if let Some(holder) = &holder {
             let window = delivery.dedupe.and_then(|dedupe| dedupe.window);
-            let too_old = window.is_some_and(|window| delivery.receive_time.since(UnixMicros(holder.receive_time)) > window);
+            // One from the future came while the clock was wrong: it says nothing of what comes now.
+            let (this, that) = (delivery.receive_time, UnixMicros(holder.receive_time));
+            let too_old = window.is_some_and(|window| this.since(that) > window || that.since(this) > window);
             if !too_old && !holder.failed {
                 return Ok(self.duplicate(row, delivery, holder.clone(), window.is_some()));
             }

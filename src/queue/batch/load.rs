@@ -203,12 +203,12 @@ async fn latest_runs(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Pl
     let found = together::run(tx, vec![Part { head: with + " SELECT", tail: tail.to_owned(), values }]).await?;
     for row in found.into_iter().flatten() {
         let place = places[&row.try_get_by_index::<Uuid>(FIRST)?];
-        note_run(&row, &mut plan.sessions[place])?;
+        note_run(&row, plan.now, &mut plan.sessions[place])?;
     }
     Ok(())
 }
 
-fn note_run(row: &QueryResult, session: &mut SessionPlan) -> Step<()> {
+fn note_run(row: &QueryResult, now: UnixMicros, session: &mut SessionPlan) -> Step<()> {
     let seq: i64 = row.try_get_by_index(FIRST + 1)?;
     let status: RunStatus = word(&row.try_get_by_index::<String>(FIRST + 3)?)?;
     let kind: RunKind = word(&row.try_get_by_index::<String>(FIRST + 4)?)?;
@@ -219,7 +219,9 @@ fn note_run(row: &QueryResult, session: &mut SessionPlan) -> Step<()> {
     let start_time: Option<i64> = row.try_get_by_index(FIRST + 11)?;
     if status != RunStatus::Cancelled || start_time.is_some() {
         let before = session.starts.last().copied().unwrap_or(0);
-        session.starts.push(start_time.unwrap_or(not_before.max(create_time)).max(before));
+        // One from the future began while the clock was wrong.
+        let start = start_time.map_or(not_before.max(create_time), |start| start.min(now.0));
+        session.starts.push(start.max(before));
     }
     if seq == session.tail && status == RunStatus::Queued && kind == RunKind::Turn && made && mode == SessionMode::Default {
         let breaker = row.try_get_by_index::<String>(FIRST + 9)? == WaitReason::Breaker.as_str();

@@ -34,6 +34,8 @@ pub(crate) struct Model {
     pub cost_nano: i64,
     #[sea_orm(column_type = "Text")]
     pub cost_basis: String,
+    /// How many of its processes are in these sums.
+    pub counted_spawns: i32,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

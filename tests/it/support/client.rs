@@ -40,7 +40,15 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to a server.
     pub(crate) async fn connect(server: &Server) -> Self {
-        let channel = Endpoint::from_shared(server.url.clone()).expect("a url").connect().await.expect("connected");
+        Self::on(Endpoint::from_shared(server.url.clone()).expect("a url").connect().await.expect("connected"))
+    }
+
+    /// Connects when it is first used, to a server that may not be there.
+    pub(crate) fn lazy(url: &str) -> Self {
+        Self::on(Endpoint::from_shared(url.to_owned()).expect("a url").connect_lazy())
+    }
+
+    fn on(channel: Channel) -> Self {
         Self {
             triggers: trigger_service_client::TriggerServiceClient::with_interceptor(channel.clone(), Keyed),
             runs: run_service_client::RunServiceClient::with_interceptor(channel.clone(), Keyed),
