@@ -62,3 +62,45 @@ pub(super) async fn save<T>(path: &Path, write: impl AsyncFnOnce(&mut Saved) -> 
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).expect("read").flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_file_is_there_whole_or_as_it_was() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("run.jsonl.zst");
+        let broken = save(&path, async |file: &mut Saved| {
+            file.write(b"half").await?;
+            Err::<(), _>(Failure::Other("the stream broke".to_owned()))
+        });
+        assert!(matches!(broken.await, Err(Failure::Other(_))));
+        assert!(names(dir.path()).is_empty());
+        let whole = async |text: &'static str| {
+            save(&path, async |file: &mut Saved| {
+                file.write(text.as_bytes()).await?;
+                Ok(file.size())
+            })
+            .await
+        };
+        assert_eq!(whole("first").await.ok(), Some(5));
+        let broken = save(&path, async |_: &mut Saved| Err::<(), _>(Failure::Other("nothing came".to_owned())));
+        assert!(broken.await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).expect("kept"), "first");
+        assert_eq!(whole("second").await.ok(), Some(6));
+        assert_eq!(
+            (std::fs::read_to_string(&path).expect("there"), names(dir.path())),
+            ("second".to_owned(), vec!["run.jsonl.zst".into()])
+        );
+        let nowhere = save(&dir.path().join("no/dir"), async |_: &mut Saved| Ok(())).await;
+        assert!(nowhere.is_err_and(|failure| failure.to_string().contains("no/dir")));
+    }
+}

@@ -73,3 +73,23 @@ async fn usage_lists_exports_and_the_sign_in_address() {
     let watched = lines_until(&server, &["delivery", "watch", "--json"], "snapshotComplete");
     assert!(watched.len() == 3 && watched[0].contains("\"outcome\":\"DELIVERY_OUTCOME_QUEUED\""), "{watched:?}");
 }
+
+#[test]
+fn help_tells_what_is_typed_and_where_it_means_something() {
+    let told = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
+        command.args(arguments).env("REPRISE_ADDR", "http://localhost:1").env("REPRISE_KEY", "rk_secret").stdin(Stdio::null());
+        let output = command.output().expect("runs");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+    };
+    for alone in [&["serve", "--help"][..], &["doctor", "-h"], &["migrate", "-h"], &["check-config", "-h"], &["key", "reset-admin", "-h"]] {
+        let help = told(alone);
+        assert!(help.contains("--data-dir") && !help.contains("--api-key") && !help.contains("Client options"), "{help}");
+    }
+    for client in [&["run", "list", "-h"][..], &["trigger", "fire", "--help"], &["usage", "-h"]] {
+        let help = told(client);
+        assert!(help.contains("--api-key") && !help.contains("rk_secret") && !help.contains("[default: \"\"]"), "{help}");
+    }
+    let missing = told(&["run", "watch"]);
+    assert!(missing.contains("Usage: reprise run watch <RUN>"), "{missing}");
+}
