@@ -5,7 +5,7 @@ TOOLS := .tools
 CARGO ?= cargo
 BUF := $(TOOLS)/buf/node_modules/.bin/buf
 
-.PHONY: help demo demo-start demo-clean test test-rust lint generate dashboard bench run tools clean
+.PHONY: help demo demo-start demo-clean test torture lint generate dashboard bench run tools clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ demo-clean: ## removes everything the demo left
 
 test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 	@bash tests/run.sh
+
+torture: ## the long form of the crash tests: half an hour of kills, freezes and power cuts of servers and database under load
+	@bash tests/torture.sh
 
 lint: ## format, clippy, documentation, contract, spelling
 	@bash tests/lint.sh

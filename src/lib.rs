@@ -15,6 +15,7 @@ pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fail_point;
 pub mod gateway;
 pub mod intake;
 pub mod journal;

@@ -21,6 +21,7 @@ use tonic::transport::server::TcpConnectInfo;
 
 use super::{Gateway, encoding};
 use crate::domain::{DeliveryOrigin, DeliveryReason, Error, Header, UnixMicros};
+use crate::fail_point;
 use crate::intake::{Inbound, Reply};
 use crate::rpc::http_status;
 
@@ -89,7 +90,9 @@ async fn take(gateway: &Gateway, slug: String, token: String, request: Request) 
     };
     inbound.body = body;
     inbound.receive_time = UnixMicros::now();
-    Ok(reply(gateway.intake.take(inbound).await?.reply))
+    let taken = gateway.intake.take(inbound).await?;
+    fail_point::pass("webhook", "answering");
+    Ok(reply(taken.reply))
 }
 
 /// The headers as intake takes them; none when they are too large.

@@ -60,7 +60,6 @@ pub(super) async fn requeue(tx: &DatabaseTransaction, session_before: session::M
         };
         outcome::notice(tx, &mut run, NoticeCode::Interrupted, message).await?;
         run.lease_id = None;
-        run.not_before = UnixMicros::now().0;
         run.interruptions += i32::from(cause == Cause::Death);
         if policy.on_interrupt == OnInterrupt::Restart {
             run.session_mode = SessionMode::Fresh.to_string();
@@ -71,6 +70,7 @@ pub(super) async fn requeue(tx: &DatabaseTransaction, session_before: session::M
         session.worker_id = None;
         session.live_run_id = None;
         session.state = SessionState::Queued.to_string();
+        // As long due as it was: it goes on before what came after it.
         session.ready_time = run.not_before;
         session.queued_count += 1;
     } else {

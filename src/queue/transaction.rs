@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::{Error, Result};
-use crate::metrics;
 use crate::store::transient;
+use crate::{fail_point, metrics};
 
 const MOST_TRIES: u32 = 6;
 
@@ -54,12 +54,13 @@ macro_rules! transaction {
         loop {
             let outcome: $crate::queue::transaction::Step<_> = async {
                 let held = $queue.store().begin().await?;
+                $crate::fail_point::pass($name, "begun");
                 let done: $crate::queue::transaction::Step<_> = async {
                     let $tx = &held;
                     $body
                 }
                 .await;
-                $crate::queue::transaction::settle(held, done).await
+                $crate::queue::transaction::settle($name, held, done).await
             }
             .await;
             if let Some(result) = tries.after(outcome).await {
@@ -73,10 +74,12 @@ macro_rules! transaction {
 pub(super) use transaction;
 
 /// Commits what worked, rolls back what did not.
-pub(super) async fn settle<T>(tx: DatabaseTransaction, done: Step<T>) -> Step<T> {
+pub(super) async fn settle<T>(name: &str, tx: DatabaseTransaction, done: Step<T>) -> Step<T> {
     match done {
         Ok(done) => {
+            fail_point::pass(name, "written");
             tx.commit().await?;
+            fail_point::pass(name, "committed");
             Ok(done)
         }
         Err(fault) => {

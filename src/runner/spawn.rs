@@ -26,8 +26,8 @@ use crate::agent::{self, SpawnPlan};
 use crate::domain::{
     EntryKind, Error, Failure, FailureReason, Lineage, NanoUsd, NoticeCode, PromptKind, Result, RunWarning, SpawnPurpose, Usage,
 };
-use crate::metrics;
 use crate::queue::{Assignment, Manifest, Terms};
+use crate::{fail_point, metrics};
 
 /// A warning when a run has used this share of its money.
 const NEAR: f64 = 0.8;
@@ -131,7 +131,9 @@ impl Crew {
         manifest: &mut Manifest,
     ) -> Flow<Report> {
         let launch = self.launch(place, talk)?;
+        fail_point::pass("agent", "starting");
         let mut process = process::start(&launch)?;
+        fail_point::pass("agent", "started");
         self.spawns += 1;
         if self.spawns == 1 {
             metrics::spawned(self.claimed.elapsed());

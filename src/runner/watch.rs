@@ -15,6 +15,7 @@ use super::process::Process;
 use super::pump::Pump;
 use crate::agent::LineParser;
 use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, SpawnPurpose, Usage};
+use crate::fail_point;
 use crate::queue::{Lease, Queue};
 
 /// How long an agent may live on after its result, and how long with work in the background.
@@ -338,6 +339,7 @@ impl<'a> Seen<'a> {
     }
 
     async fn init(&mut self, init: InitLine, line: Option<&Line>, pump: &mut Pump, pid: i32) {
+        fail_point::pass("agent", "first_line");
         if init.permission_mode != self.order.permission_mode && self.stop.is_none() {
             let (told, says) = (self.order.permission_mode, &init.permission_mode);
             self.stop(Stopped::Mismatch(format!("the agent was told permission mode `{told}` and says it runs in `{says}`")), pid);

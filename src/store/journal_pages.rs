@@ -6,6 +6,7 @@ use super::entity::{journal_chunk, run};
 use super::journal_chunks::{NewChunk, insert_chunk, take_sequences};
 use super::{Store, chunk};
 use crate::domain::{Error, JournalEntry, LeaseId, Result, RunId, Sequence};
+use crate::fail_point;
 
 /// Chunks that one page reads at most: those of a slow run are small.
 const PAGE_CHUNKS: u64 = 32;
@@ -39,7 +40,9 @@ impl Store {
             None => Err(Error::Fenced),
             Some(first) if first == entries[0].sequence => {
                 insert_chunk(&tx, run, first, chunk).await?;
+                fail_point::pass("journal", "written");
                 tx.commit().await?;
+                fail_point::pass("journal", "committed");
                 Ok(true)
             }
             Some(_) => Ok(false),

@@ -10,8 +10,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("domain", &[], &["jiff", "thiserror", "uuid"]),
     ("proto", &[], &["prost", "tonic"]),
     ("metrics", &[], &["metrics"]),
+    ("fail_point", &[], &["nix"]),
     ("telemetry", &["metrics"], &["serde", "tracing", "tracing_subscriber"]),
-    ("store", &["domain"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "tokio", "zstd"]),
+    ("store", &["domain", "fail_point"], &["jiff", "migration", "sea_orm", "serde", "serde_json", "sqlx", "tokio", "zstd"]),
     ("layout", &["domain"], &[]),
     (
         "rpc",
@@ -31,7 +32,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "tower",
         ],
     ),
-    ("queue", &["domain", "journal", "metrics", "settings", "store"], &["hex", "sea_orm", "serde", "serde_json", "sha2", "tokio", "zstd"]),
+    (
+        "queue",
+        &["domain", "fail_point", "journal", "metrics", "settings", "store"],
+        &["hex", "sea_orm", "serde", "serde_json", "sha2", "tokio", "zstd"],
+    ),
     ("journal", &["domain", "metrics", "queue", "store"], &["serde", "serde_json", "tokio", "tokio_stream", "zstd"]),
     ("changes", &["domain", "queue", "store"], &["tokio"]),
     ("settings", &["domain", "store"], &["tokio"]),
@@ -50,7 +55,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "runner",
-        &["agent", "domain", "journal", "layout", "metrics", "prompt", "queue", "settings"],
+        &["agent", "domain", "fail_point", "journal", "layout", "metrics", "prompt", "queue", "settings"],
         &["hex", "nix", "process_wrap", "serde", "serde_json", "sha2", "tokio", "zstd"],
     ),
     ("upkeep", &["domain", "metrics", "queue", "settings", "store"], &["jiff", "tokio"]),
@@ -62,7 +67,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["base64", "getrandom", "prost", "serde_json", "sha2", "tar", "tokio", "tokio_stream", "tonic", "zstd", "hex", "http", "nix"],
     ),
-    ("gateway", &["access", "domain", "intake", "metrics", "proto", "rpc"], &["axum", "http", "serde", "tokio", "tonic"]),
+    ("gateway", &["access", "domain", "fail_point", "intake", "metrics", "proto", "rpc"], &["axum", "http", "serde", "tokio", "tonic"]),
     (
         "server",
         &["access", "domain", "gateway", "metrics", "proto", "rpc", "services", "store"],

@@ -120,6 +120,21 @@ on_every_database! {
         assert_eq!(bed.run(again.run.id).await.status, RunStatus::Queued, "stops in order poison nothing");
     }
 
+    async fn what_was_interrupted_goes_on_before_what_came_after_it(bed: Bed) {
+        let trigger = bed.trigger(1).await;
+        let (first, second) = (bed.deliver(trigger, "a").await, bed.deliver(trigger, "b").await);
+        let claimed = bed.claim_one().await;
+        assert_eq!(Some(claimed.run.id), first.run_id);
+        bed.reboot().await;
+        let claimed = bed.claim_one().await;
+        assert_eq!(Some(claimed.run.id), first.run_id, "its server died");
+        bed.queue.interrupt(&claimed.lease).await.expect("interrupted");
+        let claimed = bed.claim_one().await;
+        assert_eq!(Some(claimed.run.id), first.run_id, "its server stopped");
+        bed.succeed(&claimed).await;
+        assert_eq!(Some(bed.claim_one().await.run.id), second.run_id);
+    }
+
     async fn a_cancel_ends_what_waits_and_asks_what_lives(bed: Bed) {
         let trigger = bed.trigger(10).await;
         let (live, next, last) = (bed.deliver(trigger, "a").await, bed.deliver(trigger, "a").await, bed.deliver(trigger, "a").await);

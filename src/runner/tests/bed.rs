@@ -172,7 +172,7 @@ impl Bed {
     /// Lines of the test double's own journal: `start` or `end`.
     pub(super) fn spawns(&self, event: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.dir.path().join("spawns.jsonl")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a whole line"));
+        let lines = text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str::<Value>(line).expect("a whole line"));
         lines.filter(|line| line["event"] == event).collect()
     }
 

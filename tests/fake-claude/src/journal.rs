@@ -44,7 +44,7 @@ impl Journal {
                 std::thread::sleep(Duration::from_millis(every));
                 let line = json!({"event": "alive", "time_us": micros(SystemTime::now()), "pid": std::process::id(), "run": run()});
                 let file = journal.path.as_ref().and_then(|path| OpenOptions::new().append(true).open(path).ok());
-                let _ = file.map(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+                let _ = file.map(|mut file| file.write_all(format!("\n{line}\n").as_bytes()));
             }
         });
     }
@@ -62,11 +62,12 @@ impl Journal {
     }
 
     /// One write to a file opened for appending, so that lines of processes that run at the same
-    /// time never mix.
+    /// time never mix. It begins with an end of line: a process that is killed within its write leaves half a line, which
+    /// must not swallow the next one.
     fn append(&self, line: &Value) {
         let Some(path) = &self.path else { return };
         let written = OpenOptions::new().create(true).append(true).open(path).and_then(|mut file| {
-            file.write_all(format!("{line}\n").as_bytes())?;
+            file.write_all(format!("\n{line}\n").as_bytes())?;
             file.sync_data()
         });
         if let Err(error) = written {

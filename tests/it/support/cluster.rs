@@ -66,18 +66,12 @@ impl Cluster {
 
     /// Where the servers are.
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|server| server.url.clone()).collect()
+        self.servers.iter().map(|server| server.url.clone()).filter(|url| !url.is_empty()).collect()
     }
 
     /// What `reprise doctor` says of the database.
     pub(crate) fn doctor(&self) -> String {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprise"))
-            .args(["doctor", "--data-dir"])
-            .arg(self.dir.path().join("doctor"))
-            .env("REPRISE__DATABASE__URL", self.database())
-            .output()
-            .expect("runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        doctor(self.database(), &self.dir.path().join("doctor"))
     }
 
     /// What really started and ended, whichever server asked for it.
@@ -100,6 +94,17 @@ impl Cluster {
         let at = |server: &Server| spawn.cwd.starts_with(&*server.data().to_string_lossy());
         self.servers.iter().position(at).unwrap_or_else(|| panic!("no server has {}", spawn.cwd))
     }
+}
+
+/// What `reprise doctor` says of a database.
+pub(crate) fn doctor(database: &str, data: &Path) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprise"))
+        .args(["doctor", "--data-dir"])
+        .arg(data)
+        .env("REPRISE__DATABASE__URL", database)
+        .output()
+        .expect("runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Waits for so many starts in a journal of the test double, and gives them.

@@ -1,19 +1,25 @@
 //! Processes as the system has them: whatever a server says of its runs, this is what lives.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Processes of runs whose files are below `dir`.
 pub(crate) fn of_runs(dir: &Path) -> Vec<i32> {
+    marked(dir).into_keys().collect()
+}
+
+/// The same with their marks, which say of which worker and run they are.
+pub(crate) fn marked(dir: &Path) -> BTreeMap<i32, String> {
     let here = dir.to_string_lossy().into_owned();
-    let is_ours = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-            let environment = String::from_utf8_lossy(&environment);
-            environment.contains("REPRISE_RUN=") && environment.contains(&here)
-        })
+    let mark = |pid: i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environment = String::from_utf8_lossy(&environment);
+        let mark = environment.split('\0').find_map(|variable| variable.strip_prefix("REPRISE_RUN="))?;
+        environment.contains(&here).then(|| (pid, mark.to_owned()))
     };
-    numbers().into_iter().filter(is_ours).collect()
+    numbers().into_iter().filter_map(mark).collect()
 }
 
 /// Children of a process whose command line has this word.

@@ -95,8 +95,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it (again) on the same data.
+    /// Starts it (again) on the same data, and waits until it is ready.
     pub(crate) fn start(&mut self) {
+        self.launch(None);
+        let begin = Instant::now();
+        while !self.is_ready() {
+            assert!(self.is_alive(), "the server ended:\n{}", self.log());
+            assert!(begin.elapsed() < Duration::from_secs(30), "the server was not ready in 30 s:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it (again) on the same data; it ends itself at this fail point.
+    pub(crate) fn launch(&mut self, fail_point: Option<&str>) {
         let _gone = fs::remove_file(self.data().join("address"));
         let config = self.dir.path().join("reprise.toml");
         fs::write(&config, &self.setup.config).expect("written");
@@ -121,21 +132,22 @@ impl Server {
         for (name, value) in &self.setup.agent_env {
             command.env(format!("REPRISE__AGENT__CLAUDE__ENV__{name}"), value);
         }
-        self.child = Some(command.spawn().expect("the server starts"));
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(30) {
-            if let Ok(url) = fs::read_to_string(self.data().join("address"))
-                && !url.is_empty()
-            {
-                self.url = url.trim().to_owned();
-                return;
-            }
-            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
-                panic!("the server ended with {status}:\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if let Some(fail_point) = fail_point {
+            command.env("REPRISE_FAIL_POINT", fail_point);
         }
-        panic!("the server was not ready in 30 s:\n{}", self.log());
+        self.child = Some(command.spawn().expect("the server starts"));
+    }
+
+    /// Whether it has said where it listens, which is then known.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let url = fs::read_to_string(self.data().join("address")).unwrap_or_default();
+        url.trim().clone_into(&mut self.url);
+        !self.url.is_empty()
+    }
+
+    /// Whether its process has not ended by itself.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("asked").is_none())
     }
 
     /// Its process id.
@@ -202,17 +214,6 @@ impl Server {
     /// What the test double wrote about its starts and ends.
     pub(crate) fn journal_path(&self) -> PathBuf {
         self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
-    }
-
-    /// What `reprise doctor` says of its database.
-    pub(crate) fn doctor(&self) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
-        command.args(["doctor", "--data-dir"]).arg(self.data());
-        if let Some(database) = &self.setup.database {
-            command.env("REPRISE__DATABASE__URL", database);
-        }
-        let output = command.output().expect("runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Changes the database behind the server's back, as time or a fault would.
