@@ -30,7 +30,10 @@ impl Store {
             return Ok(());
         }
         // It may have been set back while nobody served: what is stored says how late it was.
-        follow(self.latest_time().await?);
+        let latest = self.latest_time().await?;
+        if latest > UnixMicros::system() {
+            follow(latest);
+        }
         self.set_clock_again().await
     }
 
