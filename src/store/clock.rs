@@ -118,8 +118,12 @@ mod tests {
         let times = [later, now.minus(minute), new.minus(minute)];
         let (mut sessions, mut runs) = (Vec::new(), Vec::new());
         for (n, time) in times.into_iter().enumerate() {
-            let home =
-                session::Model { state: "ready".to_owned(), ready_time: time.0, ..samples::session(TriggerId::new(), &n.to_string()) };
+            let home = session::Model {
+                state: "ready".to_owned(),
+                tail: 1,
+                ready_time: time.0,
+                ..samples::session(TriggerId::new(), &n.to_string())
+            };
             let home = samples::put(&store, home).await;
             runs.push(samples::put(&store, run::Model { not_before: time.0, ..samples::run(crate::domain::SessionId(home.id)) }).await.id);
             sessions.push(home.id);

@@ -10,7 +10,7 @@ use reprise::proto::v1::{self, RunState};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 
 use crate::support::client::Client;
-use crate::support::cluster::{SHORT_LEASES, spawned};
+use crate::support::cluster::{SHORT_LEASES, doctor, spawned};
 use crate::support::postgres::ask;
 use crate::support::server::{Server, Setup};
 use crate::support::{hook, processes};
@@ -106,6 +106,7 @@ async fn take_back(url: &str, fresh: &str, steps: usize) {
 /// Today's server on the data and the database of an earlier one.
 async fn goes_on(data: PathBuf, database: Option<String>, before: Before, steps: usize) {
     let home = tempfile::tempdir().expect("temp dir");
+    let url = database.clone().unwrap_or_else(|| format!("sqlite:{}", data.join("reprise.db").display()));
     let mut server = Setup { data: Some(data), journal: Some(home.path().join("journal")), ..setup(database) }.start();
     let mut client = Client::connect(&server).await;
     for (n, (_, _, text, run)) in before.sent.iter().enumerate() {
@@ -128,7 +129,7 @@ async fn goes_on(data: PathBuf, database: Option<String>, before: Before, steps:
     let next = client.ended(&answer.run_id()).await;
     assert_eq!(next.result_text, format!("recall yes: {WORD}"), "step {steps}: the session goes on");
     server.stop();
-    let doctor = server.doctor();
+    let doctor = doctor(&url, &server.data());
     assert!(doctor.contains("ok       invariants of the database"), "step {steps}: {doctor}");
 }
 

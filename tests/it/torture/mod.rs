@@ -37,6 +37,39 @@ struct Form {
     span: Duration,
 }
 
+<<<<<<< HEAD
+=======
+/// The same numbers each time, so that a failure can be looked at again.
+#[derive(Debug, Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        Self(std::env::var("REPRISE_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7))
+    }
+
+    /// Others, for one of several who throw at the same time.
+    fn of(stream: u64) -> Self {
+        Self(Self::new().0.wrapping_add((stream + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// One of so many.
+    fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(count as u64)).expect("small")
+    }
+
+    /// About as long as this, at least a fifth of it.
+    fn about(&mut self, span: Duration) -> Duration {
+        span.mul_f64(0.2 + 1.6 * f64::from(u32::try_from(self.roll(1000)).expect("small")) / 1000.0)
+    }
+}
+
+>>>>>>> engine
 /// Waits until so many runs succeeded.
 async fn all_succeeded(database: &str, count: usize, within: Duration) {
     let began = Instant::now();
