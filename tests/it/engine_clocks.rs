@@ -265,12 +265,8 @@ async fn servers_whose_clocks_differ_by_hours_work_as_one() {
     found_by_time(&mut client, &runs).await;
 
     // Clocks that jump end nobody's lease; a server that is gone is taken over in time.
-<<<<<<< HEAD
-    let load = Load { threads: 6, events: 6, marks: "[[sleep: 0.5]]".to_owned(), ..Load::to(cluster.urls(), path, secret) };
-=======
     let load = Load::on(&cluster.servers[0], 6, 6, "[[sleep: 0.5]]").await;
     *load.targets.lock().await = cluster.urls();
->>>>>>> engine
     let senders = load.send();
     for (clock, off) in clocks.iter().zip([HOUR, -2 * HOUR, DAY]) {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -287,13 +283,8 @@ async fn servers_whose_clocks_differ_by_hours_work_as_one() {
     assert_eq!(ask(&database, "SELECT count(*) FROM workers WHERE state = 'live'"), "3");
     let spawns: Vec<_> = cluster.spawns().into_iter().filter(|spawn| spawn.prompt.contains(" of thread ")).collect();
     Load::judge(&spawns, &acked);
-<<<<<<< HEAD
-    let long = format!("{}{}", cluster.servers[0].url, load.path);
-    let answer = hook::github(&long, &load.secret, "issue_comment", "l-1", &hook::comment(3000, "[[sleep: 8]]")).await.expect("answered");
-=======
     let long = format!("{}{path}", cluster.servers[0].url);
     let answer = hook::github(&long, &secret, "issue_comment", "l-1", &hook::comment(3000, "[[sleep: 8]]")).await.expect("answered");
->>>>>>> engine
     let spawns = cluster.spawned(count + 1, SOON).await;
     let dead = cluster.server_of(spawns.last().expect("there is one"));
     cluster.servers[dead].kill();

@@ -23,12 +23,8 @@ async fn works_behind(pooler: &Pooler, database: &str) {
     let mut client = Client::connect(&cluster.servers[0]).await;
     let (url, secret) = client.github_trigger("reviews", |_| {}).await;
     let path = url[url.find("/hooks").expect("a path")..].to_owned();
-<<<<<<< HEAD
-    let load = Load { threads: 6, events: 5, ..Load::to(cluster.urls(), path, secret) };
-=======
     let load = Load::on(&cluster.servers[0], 6, 5, "").await;
     *load.targets.lock().await = cluster.urls();
->>>>>>> engine
     let acked = Load::acked(load.send()).await;
     let begin = Instant::now();
     while ask(database, "SELECT count(*) FROM runs WHERE status = 'succeeded'") != acked.len().to_string() {

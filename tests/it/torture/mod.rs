@@ -1,7 +1,7 @@
 //! Everything dies, again and again, under load: nothing acked is lost, nothing runs twice at once or out of order, nothing is
 //! left behind. The judge is the test double's own journal.
 //!
-//! `make test` runs the short form, `make torture` the long one (`REPRISE_TORTURE=long`). `REPRISE_CHAOS_SEED` is what the
+//! `make test` runs the short form, `make torture` the long one (`REPRISE_TORTURE=long`). `REPRISE_TORTURE_SEED` is what the
 //! dice begin with: the same seed does the same to the servers, though never at the same moment of their work.
 
 mod cancels;
@@ -37,8 +37,6 @@ struct Form {
     span: Duration,
 }
 
-<<<<<<< HEAD
-=======
 /// The same numbers each time, so that a failure can be looked at again.
 #[derive(Debug, Clone)]
 struct Dice(u64);
@@ -69,7 +67,6 @@ impl Dice {
     }
 }
 
->>>>>>> engine
 /// Waits until so many runs succeeded.
 async fn all_succeeded(database: &str, count: usize, within: Duration) {
     let began = Instant::now();
