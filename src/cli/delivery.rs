@@ -35,7 +35,7 @@ pub enum DeliveryCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only deliveries of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only deliveries of this session.
     #[arg(long)]
@@ -50,10 +50,10 @@ pub struct ListArgs {
     #[arg(long, value_parser = |text: &str| choice::<DeliveryOrigin>(text, "DELIVERY_ORIGIN_", DeliveryOrigin::as_str_name))]
     origin: Vec<DeliveryOrigin>,
     /// Only this kind of event, for example issue_comment.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     event: String,
     /// Only events of the author with this login or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     actor: String,
     #[command(flatten)]
     period: Period,

@@ -50,7 +50,7 @@ pub enum RunCommand {
         /// Id, or its last characters.
         run: String,
         /// Why, for the journal.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
         /// Let the tool call that is running answer first; cancelling again without this ends it at once.
         #[arg(long)]
@@ -64,7 +64,7 @@ pub enum RunCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
@@ -73,7 +73,7 @@ pub struct ListArgs {
     #[arg(long)]
     delivery: Option<String>,
     /// Only runs of this thread.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     thread: String,
     /// Only runs in this state: queued, waiting, running, cancelling, succeeded, failed, cancelled.
     #[arg(long, value_parser = |text: &str| choice::<RunState>(text, "RUN_STATE_", RunState::as_str_name))]
@@ -93,14 +93,14 @@ pub struct ListArgs {
 /// Which run to watch, and from where.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Id, or its last characters.
+    /// Id, or its last characters; `--last` stands for the newest.
     #[arg(required_unless_present = "last", conflicts_with = "last")]
     run: Option<String>,
     /// The newest run.
     #[arg(long)]
     last: bool,
     /// With --last: the newest run of this trigger.
-    #[arg(long, default_value = "", requires = "last")]
+    #[arg(long, default_value = "", hide_default_value = true, requires = "last")]
     trigger: String,
     /// Begin after the entry with this sequence.
     #[arg(long, conflicts_with = "tail")]

@@ -29,13 +29,13 @@ pub enum SessionCommand {
     /// Show a session, by its id or by its trigger and thread
     Get {
         /// Id, or its last characters.
-        #[arg(required_unless_present = "thread", conflicts_with_all = ["thread", "trigger"])]
+        #[arg(required_unless_present_any = ["thread", "trigger"], conflicts_with_all = ["thread", "trigger"])]
         session: Option<String>,
         /// Trigger, by slug or id.
-        #[arg(long, requires = "thread", default_value = "")]
+        #[arg(long, requires = "thread", default_value = "", hide_default_value = true)]
         trigger: String,
         /// Thread within the trigger.
-        #[arg(long, requires = "trigger", default_value = "")]
+        #[arg(long, requires = "trigger", default_value = "", hide_default_value = true)]
         thread: String,
     },
     /// End the conversation: the next event begins a new one
@@ -48,7 +48,7 @@ pub enum SessionCommand {
         #[arg(long, value_name = "RUN")]
         after: Option<String>,
         /// Name of the copy, for people.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
     },
     /// Compact the conversation
@@ -67,13 +67,13 @@ pub enum SessionCommand {
         #[arg(long, value_parser = parse_span)]
         older_than: Option<Duration>,
         /// Only sessions of this trigger, by slug or id.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         trigger: String,
     },
     /// Show how much is stored
     Storage {
         /// Only sessions of this trigger, by slug or id.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         trigger: String,
     },
 }
@@ -82,13 +82,13 @@ pub enum SessionCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only sessions of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only this thread.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     thread: String,
     /// Only sessions whose thread or title contains this.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     query: String,
     /// Only this state: idle, queued, running.
     #[arg(long, value_parser = |text: &str| choice::<SessionState>(text, "SESSION_STATE_", SessionState::as_str_name))]
@@ -115,7 +115,7 @@ pub struct ResetArgs {
     #[arg(long)]
     purge: bool,
     /// Why, for the server's log.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
 }
 

@@ -37,7 +37,7 @@ pub struct FireArgs {
     #[arg(long)]
     skip_filter: bool,
     /// Makes a repeat of this command safe, for 24 hours.
-    #[arg(long, value_name = "ID", default_value = "")]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     request_id: String,
     #[command(flatten)]
     turn: Turn,
