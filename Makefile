@@ -25,7 +25,7 @@ test: ## every test, on SQLite and PostgreSQL, with the real Claude Code
 torture: ## the long form of the crash tests: half an hour of kills, freezes and power cuts of servers and database under load
 	@bash tests/torture.sh
 
-lint: ## format, clippy, documentation, contract, spelling
+lint: ## format, clippy, documentation, dependencies, contract, spelling
 	@bash tests/lint.sh
 
 generate: ## the code of the clients, from proto/ (committed; lint compares)

@@ -1,6 +1,9 @@
 //! Who may call: API keys, stored as hashes, and the guard before every rpc and `/metrics`.
 
 mod codes;
+mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 pub use codes::HandedOut;
+use streams::{Keyed, Streams};
 
 use crate::domain::{ApiKeyId, Error, Result, UnixMicros};
 use crate::rpc::http_status;
@@ -77,7 +81,7 @@ impl Principal {
     }
 }
 
-type Digested = [u8; 32];
+type Digested = api_keys::Hash;
 
 /// The guard. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -85,6 +89,7 @@ pub struct Access {
     store: Arc<Store>,
     config: Config,
     seen: Arc<Mutex<Seen>>,
+    streams: Streams,
     tries: Arc<Mutex<codes::Tries>>,
 }
 
@@ -126,7 +131,7 @@ impl Access {
         } else if api_keys::count(&store).await? == 0 {
             shown = Some(Self::add_admin(&store, "first admin").await?);
         }
-        Ok((Self { store, config, seen: Arc::default(), tries: Arc::default() }, shown))
+        Ok((Self { store, config, seen: Arc::default(), streams: Streams::default(), tries: Arc::default() }, shown))
     }
 
     /// Replaces every key by one new admin key: the way back in for who lost theirs.
@@ -155,6 +160,11 @@ impl Access {
     /// # Errors
     /// `KeyMissing`, `KeyInvalid`, `KeyExpired`, `StoreUnavailable`.
     pub async fn principal(&self, headers: &HeaderMap) -> Result<Principal> {
+        self.identified(headers).await.map(|(_, principal)| principal)
+    }
+
+    /// The same, with the digest of the key.
+    async fn identified(&self, headers: &HeaderMap) -> Result<(Digested, Principal)> {
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Error::KeyMissing)?;
         let (scheme, key) = value.split_once(' ').ok_or(Error::KeyInvalid)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -164,7 +174,7 @@ impl Access {
         if let Some((at, found)) = self.cached(&hash)
             && at.elapsed() < CACHE_FOR
         {
-            return found.ok_or(Error::KeyInvalid)?.still();
+            return Ok((hash, found.ok_or(Error::KeyInvalid)?.still()?));
         }
         // The hash is the key of an index: how long the look-up takes says nothing about the key itself.
         let found = api_keys::find(&self.store, &hash).await?;
@@ -181,11 +191,18 @@ impl Access {
             made_by: key.made_by,
         });
         self.remember(hash, principal.clone());
-        principal.ok_or(Error::KeyInvalid)?.still()
+        Ok((hash, principal.ok_or(Error::KeyInvalid)?.still()?))
     }
 
     fn cached(&self, hash: &Digested) -> Option<(Instant, Option<Principal>)> {
         self.seen.lock().ok()?.get(hash).cloned()
+    }
+
+    /// The next call with this key looks it up again.
+    fn forget(&self, hash: &Digested) {
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.remove(hash);
+        }
     }
 
     fn remember(&self, hash: Digested, principal: Option<Principal>) {
@@ -203,7 +220,7 @@ fn shown_prefix(key: &str) -> String {
     if key.len() == PREFIX.len() + 64 && key.starts_with(PREFIX) { key[..8].to_owned() } else { String::new() }
 }
 
-/// Before every rpc: lets known keys pass, and what is open to all.
+/// Before every rpc: lets known keys pass, and what is open to all. A stream ends when its key does.
 pub async fn guard_rpc(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let open = path == "/grpc.health.v1.Health/Check"
@@ -212,10 +229,11 @@ pub async fn guard_rpc(State(access): State<Access>, mut request: Request, next:
     if open {
         return next.run(request).await;
     }
-    match access.principal(request.headers()).await {
-        Ok(principal) => {
+    match access.identified(request.headers()).await {
+        Ok((hash, principal)) => {
+            let keyed = Keyed::new(&access.streams, hash, &principal);
             request.extensions_mut().insert(principal);
-            next.run(request).await
+            next.run(request).await.map(|body| keyed.hold(body))
         }
         Err(error) => Status::from(error).into_http(),
     }
@@ -229,117 +247,5 @@ pub async fn guard_metrics(State(access): State<Access>, request: Request, next:
     match access.principal(request.headers()).await {
         Ok(_) => next.run(request).await,
         Err(error) => (http_status(error.code()), [(header::WWW_AUTHENTICATE, "Bearer")], format!("{error}\n")).into_response(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::Router;
-    use axum::body::Body;
-    use axum::middleware::from_fn_with_state;
-    use axum::routing::any;
-    use http::{Method, StatusCode};
-    use tower::ServiceExt as _;
-
-    use super::*;
-    use crate::store::scratch;
-
-    fn config(admin_key: Option<&str>) -> Config {
-        Config { admin_key: admin_key.map(str::to_owned), reflection_open: false, metrics_open: false }
-    }
-
-    /// The answer of a wall with these rules: HTTP status, gRPC status, and the name of who passed.
-    async fn call(access: &Access, path: &str, key: Option<&str>) -> (StatusCode, Option<String>, String) {
-        let who = |request: Request| async move {
-            request.extensions().get::<Principal>().map_or("nobody", |who| who.display_name.as_str()).to_owned()
-        };
-        let rpcs = Router::new().fallback(any(who)).layer(from_fn_with_state(access.clone(), guard_rpc));
-        let metrics = Router::new().route("/metrics", any(who)).layer(from_fn_with_state(access.clone(), guard_metrics));
-        let mut request = Request::builder().method(Method::POST).uri(path).header(header::CONTENT_TYPE, "application/grpc");
-        if let Some(key) = key {
-            request = request.header(header::AUTHORIZATION, key);
-        }
-        let response = rpcs.merge(metrics).oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
-        let grpc = response.headers().get("grpc-status").map(|status| status.to_str().expect("text").to_owned());
-        let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), 1024).await.expect("a body");
-        (status, grpc, String::from_utf8_lossy(&body).into_owned())
-    }
-
-    #[tokio::test]
-    async fn the_first_start_makes_a_key_and_only_its_holder_passes() {
-        let (store, _dir) = scratch().await;
-        let (access, shown) = Access::start(store.clone(), config(None)).await.expect("started");
-        let key = format!("Bearer {}", shown.expect("shown once"));
-        let rpc = "/reprise.v1.RunService/ListRuns";
-        assert_eq!(call(&access, rpc, Some(&key)).await, (StatusCode::OK, None, "first admin".to_owned()));
-        assert_eq!(call(&access, rpc, Some(&key.replace("Bearer", "bearer"))).await.2, "first admin");
-        for wrong in [None, Some("Bearer rk_0000"), Some("Bearer "), Some("Basic YTpi"), Some("rk_0000")] {
-            let (status, grpc, body) = call(&access, rpc, wrong).await;
-            assert_eq!((status, grpc.as_deref(), body.as_str()), (StatusCode::OK, Some("16"), ""), "{wrong:?}");
-        }
-        assert_eq!(call(&access, "/metrics", None).await.0, StatusCode::UNAUTHORIZED);
-        assert_eq!(call(&access, "/metrics", Some(&key)).await.0, StatusCode::OK);
-        assert_eq!(Access::start(store, config(None)).await.expect("again").1, None, "shown once");
-    }
-
-    #[tokio::test]
-    async fn what_is_open_is_open_and_nothing_beside_it() {
-        let (store, _dir) = scratch().await;
-        let closed = Access::start(store.clone(), config(Some("a key that is long enough"))).await.expect("started").0;
-        let open = Config { reflection_open: true, metrics_open: true, ..config(Some("a key that is long enough")) };
-        let open = Access::start(store, open).await.expect("started").0;
-        let passes = async |access: &Access, path: &str| call(access, path, None).await == (StatusCode::OK, None, "nobody".to_owned());
-        for path in [
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-            "/metrics",
-        ] {
-            assert!(passes(&open, path).await, "{path}");
-            assert!(!passes(&closed, path).await, "{path}");
-        }
-        assert!(passes(&closed, "/grpc.health.v1.Health/Check").await);
-        assert!(!passes(&closed, "/grpc.health.v1.Health/Watch").await);
-        assert!(!passes(&open, "/grpc.health.v1.Health/Check/../../reprise.v1.RunService/ListRuns").await);
-    }
-
-    #[tokio::test]
-    async fn a_configured_key_counts_until_another_is_configured_and_a_reset_ends_all() {
-        let (store, _dir) = scratch().await;
-        let (one, two) = ("the first configured key", "the second configured key");
-        let start = async |key: &str| Access::start(store.clone(), config(Some(key))).await.expect("started").0;
-        let passes = async |access: &Access, key: &str| call(access, "/x", Some(&format!("Bearer {key}"))).await.1.is_none();
-        assert!(passes(&start(one).await, one).await);
-        let access = start(two).await;
-        assert!(passes(&access, two).await && !passes(&access, one).await);
-        let reset = Access::reset_admin(&store).await.expect("reset");
-        let access = Access::start(store.clone(), config(None)).await.expect("started").0;
-        assert!(passes(&access, &reset).await && !passes(&access, two).await);
-        let short = Access::start(store.clone(), config(Some("short"))).await.expect_err("refused");
-        assert_eq!(short.reason(), "FIELD_INVALID");
-    }
-
-    #[tokio::test]
-    async fn a_revoked_key_is_refused_within_seconds_and_uses_are_kept_to_the_minute() {
-        let (store, _dir) = scratch().await;
-        let (access, shown) = Access::start(store.clone(), config(None)).await.expect("started");
-        let key = shown.expect("made");
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().expect("a header"))]);
-        access.principal(&headers).await.expect("known");
-        let used = api_keys::find(&store, &digest(&key)).await.expect("read").expect("there").last_use_time;
-        assert!(used.is_some());
-        api_keys::delete_all(&store).await.expect("deleted");
-        assert!(access.principal(&headers).await.is_ok(), "from the cache");
-        access.seen.lock().expect("free").values_mut().for_each(|(at, _)| *at = at.checked_sub(CACHE_FOR).expect("long ago"));
-        assert!(matches!(access.principal(&headers).await, Err(Error::KeyInvalid)));
-    }
-
-    #[test]
-    fn generated_keys_differ_and_debug_shows_none() {
-        let (one, two) = (generate().expect("random"), generate().expect("random"));
-        assert_ne!(one, two);
-        assert_eq!(one.len(), 3 + 64);
-        let config = Config { admin_key: Some(one.clone()), reflection_open: false, metrics_open: false };
-        assert!(!format!("{config:?}").contains(&one));
     }
 }

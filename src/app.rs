@@ -113,6 +113,7 @@ impl App {
 
         let changes = Changes::new(Arc::clone(&store), queue.clone(), config.server.max_watched_lists, stop.clone());
         let lists = own(changes.clone().run());
+        let keys = own(access.clone().end_streams(closed.clone()));
         let public_url = server.public_url();
         let (agents_found, agents) = watch::channel(Vec::new());
         let lookout = own(look_for_agents(setup, agents_found, stop.clone()));
@@ -164,7 +165,7 @@ impl App {
             journal,
             services,
             serving,
-            workers: vec![intake_writer, upkeep, lookout, lists, health, clock, hints, exchange, reaper],
+            workers: vec![intake_writer, upkeep, lookout, lists, health, clock, hints, exchange, reaper, keys],
             _locks: locks,
         })
     }

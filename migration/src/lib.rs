@@ -21,6 +21,7 @@ mod m20261126_000030_workers;
 mod m20261126_000031_open_blocks;
 mod m20261126_000040_journal_lines;
 mod m20261126_000050_counted_spawns;
+mod m20261126_000060_metered;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             whole(m20261126_000031_open_blocks::Migration),
             whole(m20261126_000040_journal_lines::Migration),
             whole(m20261126_000050_counted_spawns::Migration),
+            whole(m20261126_000060_metered::Migration),
         ]
     }
 }

@@ -121,4 +121,6 @@ fn base36(mut number: u32) -> String {
 }
 
 #[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod tests;

@@ -3,16 +3,15 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use super::by_hand::{Taken, Turn};
 use super::connection::Api;
 use super::failure::{Exit, Failure};
+use super::listing::{Listing, Period};
 use super::plain::plain;
-use super::run::session_mode;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
 use super::trigger::bytes_of;
-use super::trigger::explain::explain;
-use super::watch::{WatchOptions, exit_of, watch};
-use super::words::{ago, choice, named_id, parse_moment, short_id, size, span, time, wire_span, word};
+use super::words::{ago, choice, named_id, short_id, size, span, time, wire_span, word};
 use super::{id, lists};
 use crate::proto::v1::{
     Delivery, DeliveryOrigin, DeliveryOutcome, DeliveryReason, DeliveryView, EventActor, GetDeliveryRequest, GetDeliveryResponse,
@@ -36,7 +35,7 @@ pub enum DeliveryCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only deliveries of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only deliveries of this session.
     #[arg(long)]
@@ -51,23 +50,15 @@ pub struct ListArgs {
     #[arg(long, value_parser = |text: &str| choice::<DeliveryOrigin>(text, "DELIVERY_ORIGIN_", DeliveryOrigin::as_str_name))]
     origin: Vec<DeliveryOrigin>,
     /// Only this kind of event, for example issue_comment.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     event: String,
     /// Only events of the author with this login or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     actor: String,
-    /// Only deliveries received since then: a time, or how long ago (`2h`).
-    #[arg(long, value_parser = parse_moment)]
-    since: Option<prost_types::Timestamp>,
-    /// Only deliveries received before then: a time, or how long ago (`2h`).
-    #[arg(long, value_parser = parse_moment)]
-    until: Option<prost_types::Timestamp>,
-    /// Most deliveries to list.
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=500))]
-    limit: i32,
-    /// Print whole ids only, one a line.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    period: Period,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// Which delivery to show, and how much of it.
@@ -91,27 +82,8 @@ pub struct ReplayArgs {
     /// A file with another body; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     body_file: Option<std::path::PathBuf>,
-    /// Begin a new conversation for the thread.
-    #[arg(long, conflicts_with = "resume")]
-    fresh: bool,
-    /// Continue the thread's conversation, or fail.
-    #[arg(long = "continue")]
-    resume: bool,
-    /// Continue a copy of the thread's conversation, in a session of its own.
-    #[arg(long, conflicts_with_all = ["fresh", "resume"])]
-    fork: bool,
-    /// Session the run uses, for example a fork, in place of the thread's.
-    #[arg(long, value_name = "SESSION")]
-    session: Option<String>,
-    /// What the agent is told, in place of the trigger's prompt.
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
-    /// Say what each rule finds and what would happen; nothing is run.
-    #[arg(long, conflicts_with = "watch")]
-    explain: bool,
-    /// Watch the run until it has ended.
-    #[arg(long)]
-    watch: bool,
+    #[command(flatten)]
+    turn: Turn,
 }
 
 /// Carries out a command about deliveries.
@@ -125,47 +97,23 @@ pub(crate) async fn run(command: DeliveryCommand, api: &Api, screen: &mut Screen
 }
 
 async fn replay(args: ReplayArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
     let request = ReplayDeliveryRequest {
         delivery_id: id::delivery(api, &args.delivery).await?,
         edited_body: args.body_file.as_deref().map(bytes_of).transpose()?.map(Into::into),
-        session_mode: session_mode(args.fresh, args.resume, args.fork).into(),
-        prompt: args.prompt,
-        session_id,
-        validate_only: args.explain,
+        session_mode: args.turn.mode().into(),
+        session_id: args.turn.session_id(api).await?,
+        prompt: args.turn.prompt.clone(),
+        validate_only: args.turn.explain,
         request_id: String::new(),
     };
     let answer = api.triggers().replay_delivery(request).await?.into_inner();
-    if let Some(explanation) = answer.explanation.as_ref().filter(|_| !screen.is_json()) {
-        explain(explanation, screen)?;
-        return Ok(Exit::Success);
-    }
-    let run_id = answer.run.as_ref().map(|run| run.id.clone());
-    if args.watch && screen.is_json() {
-        screen.stream_line(&answer)?;
-    } else if !screen.document(&answer)? {
-        let replay = answer.delivery.unwrap_or_default();
-        let arrow = run_id.as_ref().map_or_else(|| format!("no run: {}", plain(&replay.message)), |run| format!("run {run}"));
-        screen.line(format!("delivery {} replays {} {} → {arrow}", replay.id, replay.replay_of_delivery_id, outcome(&replay)))?;
-    }
-    match run_id {
-        Some(run_id) if args.watch => Ok(exit_of(&watch(api, &run_id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success)),
-        _ => Ok(Exit::Success),
-    }
+    let taken = Taken { explanation: answer.explanation.as_ref(), delivery: answer.delivery.as_ref(), run: answer.run.as_ref() };
+    args.turn.tell(&answer, &taken, api, screen).await
 }
 
 async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
-    let run_id = match &args.run {
-        Some(run) => id::run(api, run).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
+    let run_id = id::if_given(args.run.as_deref(), |text| id::run(api, text)).await?;
     let request = ListDeliveriesRequest {
         trigger_id: args.trigger,
         session_id,
@@ -174,20 +122,14 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Fa
         origins: args.origin.into_iter().map(Into::into).collect(),
         event_kind: args.event,
         actor: args.actor,
-        start_time: args.since,
-        end_time: args.until,
-        page_size: args.limit,
+        start_time: args.period.since,
+        end_time: args.period.until,
+        page_size: args.listing.limit,
         page_token: String::new(),
     };
     let answer = api.triggers().list_deliveries(request).await?.into_inner();
-    if args.quiet {
-        answer.deliveries.iter().try_for_each(|delivery| screen.line(&delivery.id))?;
-    } else if !screen.document(&answer)? {
-        table(&answer.deliveries, screen)?;
-        if !answer.next_page_token.is_empty() {
-            screen.line(screen.paint(Tint::Dim, "there are more: --limit, --since and the other filters choose"))?;
-        }
-    }
+    let ids = answer.deliveries.iter().map(|delivery| &delivery.id);
+    args.listing.print(&answer, ids, &answer.next_page_token, screen, |screen| table(&answer.deliveries, screen))?;
     Ok(Exit::Success)
 }
 

@@ -7,6 +7,17 @@ use crate::proto::v1::{ListDeliveriesRequest, ListRunsRequest, ListSessionsReque
 /// How many of the newest are searched for an end.
 const SEARCHED: i32 = 500;
 
+/// The whole id of what need not be named; empty where it is not.
+pub(crate) async fn if_given<'a, F>(text: Option<&'a str>, whole: impl FnOnce(&'a str) -> F) -> Result<String, Failure>
+where
+    F: Future<Output = Result<String, Failure>>,
+{
+    match text {
+        Some(text) => whole(text).await,
+        None => Ok(String::new()),
+    }
+}
+
 /// The whole id of a run.
 pub(crate) async fn run(api: &Api, text: &str) -> Result<String, Failure> {
     let Typed::End(end) = typed(text, "run")? else { return Ok(text.to_owned()) };

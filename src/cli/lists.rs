@@ -20,7 +20,7 @@ use crate::proto::v1::{Delivery, DeliveryOutcome, Run, RunState, WatchDeliveries
 #[derive(Debug, Args)]
 pub struct FollowArgs {
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
@@ -37,13 +37,13 @@ pub struct FollowArgs {
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// Only deliveries of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only deliveries with this outcome.
     #[arg(long, value_parser = |text: &str| choice::<DeliveryOutcome>(text, "DELIVERY_OUTCOME_", DeliveryOutcome::as_str_name))]
     outcome: Vec<DeliveryOutcome>,
     /// Only this kind of event, for example issue_comment.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     event: String,
     /// How many of the newest deliveries to begin with.
     #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=500))]
@@ -52,10 +52,7 @@ pub struct WatchArgs {
 
 /// Prints a line for each run as it changes, until the server ends or the reader does.
 pub(crate) async fn follow(args: FollowArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
     let states = args.state.into_iter().map(Into::into).collect();
     let request = WatchRunsRequest { trigger_id: args.trigger, session_id, states, page_size: args.limit };
     let mut stream = api.runs().watch_runs(request).await?.into_inner();

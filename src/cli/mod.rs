@@ -1,15 +1,18 @@
 //! The client commands: the contract on the command line, tables for people and JSON for programs.
 
+mod by_hand;
 mod connection;
 mod delivery;
 mod demo;
 mod failure;
 mod id;
 mod json;
+mod listing;
 mod lists;
 mod log;
 mod plain;
 mod run;
+mod save;
 mod screen;
 mod server;
 mod session;
@@ -41,9 +44,12 @@ pub const EXIT_CODES: &str = "Exit codes of the client commands:
   5  there is no such trigger, run, session or delivery
   6  the server cannot be reached, or does not accept the API key";
 
+/// The heading of their options in a help text.
+pub const CLIENT_OPTIONS: &str = "Client options";
+
 /// How the client commands reach the server and what they print.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Client options")]
+#[command(next_help_heading = CLIENT_OPTIONS)]
 pub struct ClientOptions {
     /// Address of the server: `localhost:7700`, `http://…` or `https://…`. [also: REPRISE_URL]
     #[arg(long, global = true, env = "REPRISE_ADDR", value_name = "ADDRESS")]

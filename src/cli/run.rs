@@ -4,21 +4,23 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use tokio::io::AsyncWriteExt as _;
 
+use super::by_hand::session_mode;
 use super::connection::Api;
 use super::failure::{Exit, Failure};
+use super::listing::{Listing, Period};
 use super::log::{ending, lineage, state};
 use super::plain::plain;
+use super::save::{Saved, save};
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table, tinted};
-use super::watch::{WatchOptions, exit_of, watch};
-use super::words::{ago, between, choice, cost, count, dotted, labelled, money, parse_moment, share, short_id, size, span, time, word};
+use super::watch::{WatchOptions, exit_of, watch, watch_to_end};
+use super::words::{ago, between, choice, cost, count, dotted, labelled, money, share, short_id, size, span, time, word};
 use super::{id, lists, log};
 use crate::proto::v1::watch_run_request::Position;
 use crate::proto::v1::{
     Attempt, CancelMode, CancelRunRequest, ExportRunRequest, FailureReason, GetRunRequest, Lineage, ListRunsRequest, RetryRunRequest, Run,
-    RunState, SessionMode,
+    RunState,
 };
 
 /// The commands about runs.
@@ -48,7 +50,7 @@ pub enum RunCommand {
         /// Id, or its last characters.
         run: String,
         /// Why, for the journal.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
         /// Let the tool call that is running answer first; cancelling again without this ends it at once.
         #[arg(long)]
@@ -62,7 +64,7 @@ pub enum RunCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
@@ -71,7 +73,7 @@ pub struct ListArgs {
     #[arg(long)]
     delivery: Option<String>,
     /// Only runs of this thread.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     thread: String,
     /// Only runs in this state: queued, waiting, running, cancelling, succeeded, failed, cancelled.
     #[arg(long, value_parser = |text: &str| choice::<RunState>(text, "RUN_STATE_", RunState::as_str_name))]
@@ -82,31 +84,23 @@ pub struct ListArgs {
     /// Only runs that got their memory this way: fresh, continued, restored, recovered, renewed, forked.
     #[arg(long, value_parser = |text: &str| choice::<Lineage>(text, "LINEAGE_", Lineage::as_str_name))]
     memory: Vec<Lineage>,
-    /// Only runs made since then: a time, or how long ago (`2h`).
-    #[arg(long, value_parser = parse_moment)]
-    since: Option<prost_types::Timestamp>,
-    /// Only runs made before then: a time, or how long ago (`2h`).
-    #[arg(long, value_parser = parse_moment)]
-    until: Option<prost_types::Timestamp>,
-    /// Most runs to list.
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=500))]
-    limit: i32,
-    /// Print whole ids only, one a line.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    period: Period,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// Which run to watch, and from where.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Id, or its last characters.
+    /// Id, or its last characters; `--last` stands for the newest.
     #[arg(required_unless_present = "last", conflicts_with = "last")]
     run: Option<String>,
     /// The newest run.
     #[arg(long)]
     last: bool,
     /// With --last: the newest run of this trigger.
-    #[arg(long, default_value = "", requires = "last")]
+    #[arg(long, default_value = "", hide_default_value = true, requires = "last")]
     trigger: String,
     /// Begin after the entry with this sequence.
     #[arg(long, conflicts_with = "tail")]
@@ -170,28 +164,23 @@ pub(crate) async fn run(command: RunCommand, api: &Api, screen: &mut Screen) -> 
 
 async fn export(run_id: String, output: Option<PathBuf>, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
     let path = output.unwrap_or_else(|| PathBuf::from(format!("{run_id}.jsonl.zst")));
-    let mut stream = api.runs().export_run(ExportRunRequest { run_id }).await?.into_inner();
-    let failed = |error: std::io::Error| Failure::file(&path, &error);
-    let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
-    let mut written = 0;
-    while let Some(piece) = stream.message().await? {
-        file.write_all(&piece.data).await.map_err(failed)?;
-        written += i64::try_from(piece.data.len()).unwrap_or(0);
+    let written = save(&path, async |file: &mut Saved| {
+        let mut stream = api.runs().export_run(ExportRunRequest { run_id }).await?.into_inner();
+        while let Some(piece) = stream.message().await? {
+            file.write(&piece.data).await?;
+        }
+        Ok(file.size())
+    });
+    let written = written.await?;
+    if !screen.is_json() {
+        screen.line(format!("{} · {}", path.display(), size(written)))?;
     }
-    file.flush().await.map_err(failed)?;
-    screen.line(format!("{} · {}", path.display(), size(written)))?;
     Ok(Exit::Success)
 }
 
 async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
-    let delivery_id = match &args.delivery {
-        Some(delivery) => id::delivery(api, delivery).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
+    let delivery_id = id::if_given(args.delivery.as_deref(), |text| id::delivery(api, text)).await?;
     let request = ListRunsRequest {
         trigger_id: args.trigger,
         session_id,
@@ -200,20 +189,14 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Fa
         states: args.state.into_iter().map(Into::into).collect(),
         failure_reasons: args.failure.into_iter().map(Into::into).collect(),
         lineages: args.memory.into_iter().map(Into::into).collect(),
-        start_time: args.since,
-        end_time: args.until,
-        page_size: args.limit,
+        start_time: args.period.since,
+        end_time: args.period.until,
+        page_size: args.listing.limit,
         page_token: String::new(),
     };
     let answer = api.runs().list_runs(request).await?.into_inner();
-    if args.quiet {
-        answer.runs.iter().try_for_each(|run| screen.line(&run.id))?;
-    } else if !screen.document(&answer)? {
-        table(&answer.runs, screen)?;
-        if !answer.next_page_token.is_empty() {
-            screen.line(screen.paint(Tint::Dim, "there are more: --limit, --since and the other filters choose"))?;
-        }
-    }
+    let ids = answer.runs.iter().map(|run| &run.id);
+    args.listing.print(&answer, ids, &answer.next_page_token, screen, |screen| table(&answer.runs, screen))?;
     Ok(Exit::Success)
 }
 
@@ -316,17 +299,7 @@ async fn retry(args: RetryArgs, api: &Api, screen: &mut Screen) -> Result<Exit, 
         screen.line(format!("run {} queued, a retry of {}", run.id, run.retry_of_run_id))?;
     }
     if args.watch {
-        return Ok(exit_of(&watch(api, &run.id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success));
+        return watch_to_end(api, &run.id, screen).await;
     }
     Ok(Exit::Success)
-}
-
-/// Which conversation a run by hand uses.
-pub(crate) fn session_mode(fresh: bool, resume: bool, fork: bool) -> SessionMode {
-    match (fresh, resume, fork) {
-        (true, ..) => SessionMode::Fresh,
-        (_, true, _) => SessionMode::Resume,
-        (.., true) => SessionMode::Fork,
-        _ => SessionMode::Unspecified,
-    }
 }

@@ -1,26 +1,24 @@
 //! `reprise session …`.
 
-use std::path::PathBuf;
+mod export;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
 use super::connection::Api;
 use super::failure::{Exit, Failure};
 use super::id;
+use super::listing::Listing;
 use super::plain::plain;
 use super::screen::{Screen, Tint};
 use super::table::{Column, Table};
-use super::watch::{WatchOptions, exit_of, watch};
+use super::watch::watch_to_end;
 use super::words::{ago, choice, cost, count, dotted, labelled, parse_span, plural, share, short_id, size, time, to_wire, word};
-use crate::proto::v1::export_session_response::Part;
 use crate::proto::v1::{
-    CleanUpStaleSessionsRequest, CleanUpStaleSessionsResponse, CompactSessionRequest, ExportSessionRequest, ForkSessionRequest,
-    GetSessionRequest, GetSessionStorageRequest, ListSessionsRequest, ResetSessionRequest, Session, SessionManifest, SessionOrder,
-    SessionState,
+    CleanUpStaleSessionsRequest, CleanUpStaleSessionsResponse, CompactSessionRequest, ForkSessionRequest, GetSessionRequest,
+    GetSessionStorageRequest, ListSessionsRequest, ResetSessionRequest, Session, SessionOrder, SessionState,
 };
 
 /// The commands about sessions.
@@ -31,13 +29,13 @@ pub enum SessionCommand {
     /// Show a session, by its id or by its trigger and thread
     Get {
         /// Id, or its last characters.
-        #[arg(required_unless_present = "thread", conflicts_with_all = ["thread", "trigger"])]
+        #[arg(required_unless_present_any = ["thread", "trigger"], conflicts_with_all = ["thread", "trigger"])]
         session: Option<String>,
         /// Trigger, by slug or id.
-        #[arg(long, requires = "thread", default_value = "")]
+        #[arg(long, requires = "thread", default_value = "", hide_default_value = true)]
         trigger: String,
         /// Thread within the trigger.
-        #[arg(long, requires = "trigger", default_value = "")]
+        #[arg(long, requires = "trigger", default_value = "", hide_default_value = true)]
         thread: String,
     },
     /// End the conversation: the next event begins a new one
@@ -50,7 +48,7 @@ pub enum SessionCommand {
         #[arg(long, value_name = "RUN")]
         after: Option<String>,
         /// Name of the copy, for people.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
     },
     /// Compact the conversation
@@ -62,20 +60,20 @@ pub enum SessionCommand {
         watch: bool,
     },
     /// Save a conversation's transcript as an archive
-    Export(ExportArgs),
+    Export(export::ExportArgs),
     /// Delete sessions that were not used for a time
     CleanUp {
         /// How long not used, such as `7d`. Default: what the settings say.
         #[arg(long, value_parser = parse_span)]
         older_than: Option<Duration>,
         /// Only sessions of this trigger, by slug or id.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         trigger: String,
     },
     /// Show how much is stored
     Storage {
         /// Only sessions of this trigger, by slug or id.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         trigger: String,
     },
 }
@@ -84,13 +82,13 @@ pub enum SessionCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only sessions of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only this thread.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     thread: String,
     /// Only sessions whose thread or title contains this.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     query: String,
     /// Only this state: idle, queued, running.
     #[arg(long, value_parser = |text: &str| choice::<SessionState>(text, "SESSION_STATE_", SessionState::as_str_name))]
@@ -101,12 +99,8 @@ pub struct ListArgs {
     /// Order: last-use, cost, size.
     #[arg(long, default_value = "last-use", value_parser = |text: &str| choice::<SessionOrder>(text, "SESSION_ORDER_", SessionOrder::as_str_name))]
     order: SessionOrder,
-    /// Most sessions to list.
-    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=500))]
-    limit: i32,
-    /// Print whole ids only, one a line.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// How a session is reset.
@@ -121,21 +115,8 @@ pub struct ResetArgs {
     #[arg(long)]
     purge: bool,
     /// Why, for the server's log.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-}
-
-/// What to export, and where to.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Id, or its last characters.
-    session: String,
-    /// Number of the conversation. Default: the present one.
-    #[arg(long)]
-    generation: Option<i32>,
-    /// File to write. Default: the session's id with `.tar.zst`.
-    #[arg(long, short)]
-    output: Option<PathBuf>,
 }
 
 /// Carries out a command about sessions.
@@ -143,10 +124,7 @@ pub(crate) async fn run(command: SessionCommand, api: &Api, screen: &mut Screen)
     match command {
         SessionCommand::List(args) => list(args, api, screen).await?,
         SessionCommand::Get { session, trigger, thread } => {
-            let session_id = match session {
-                Some(session) => id::session(api, &session).await?,
-                None => String::new(),
-            };
+            let session_id = id::if_given(session.as_deref(), |text| id::session(api, text)).await?;
             let request = GetSessionRequest { session_id, trigger_id: trigger, thread_key: thread };
             let answer = api.sessions().get_session(request).await?.into_inner();
             if !screen.document(&answer)? {
@@ -156,7 +134,7 @@ pub(crate) async fn run(command: SessionCommand, api: &Api, screen: &mut Screen)
         SessionCommand::Reset(args) => reset(args, api, screen).await?,
         SessionCommand::Fork { session, after, name } => fork(&session, after.as_deref(), name, api, screen).await?,
         SessionCommand::Compact { session, watch } => return compact(&session, watch, api, screen).await,
-        SessionCommand::Export(args) => export(args, api, screen).await?,
+        SessionCommand::Export(args) => export::export(args, api, screen).await?,
         SessionCommand::CleanUp { older_than, trigger } => clean_up(older_than, trigger, api, screen).await?,
         SessionCommand::Storage { trigger } => storage(trigger, api, screen).await?,
     }
@@ -171,16 +149,15 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<(), Fail
         states: args.state.into_iter().map(Into::into).collect(),
         stale: args.stale,
         order: args.order.into(),
-        page_size: args.limit,
+        page_size: args.listing.limit,
         page_token: String::new(),
     };
     let answer = api.sessions().list_sessions(request).await?.into_inner();
-    if args.quiet {
-        return answer.sessions.iter().try_for_each(|session| screen.line(&session.id));
-    }
-    if screen.document(&answer)? {
-        return Ok(());
-    }
+    let ids = answer.sessions.iter().map(|session| &session.id);
+    args.listing.print(&answer, ids, &answer.next_page_token, screen, |screen| table(&answer.sessions, screen))
+}
+
+fn table(sessions: &[Session], screen: &mut Screen) -> Result<(), Failure> {
     let mut table = Table::new(&[
         ("SESSION", Column::Whole),
         ("STATE", Column::Whole),
@@ -191,8 +168,8 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<(), Fail
         ("CACHE", Column::Right),
         ("LAST USE", Column::Whole),
     ]);
-    let ids: Vec<&str> = answer.sessions.iter().map(|session| session.id.as_str()).collect();
-    for session in &answer.sessions {
+    let ids: Vec<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+    for session in sessions {
         table.row([
             short_id(&session.id, &ids).into(),
             state(session).into(),
@@ -204,11 +181,7 @@ async fn list(args: ListArgs, api: &Api, screen: &mut Screen) -> Result<(), Fail
             time(session.last_use_time.as_ref()).map(|at| ago(at, Timestamp::now())).unwrap_or_default().into(),
         ]);
     }
-    table.print(screen, "no sessions yet: a trigger with resume_sessions makes one for each thread")?;
-    if !answer.next_page_token.is_empty() {
-        screen.line(screen.paint(Tint::Dim, "there are more: --limit, --query and the other filters choose"))?;
-    }
-    Ok(())
+    table.print(screen, "no sessions yet: a trigger with resume_sessions makes one for each thread")
 }
 
 fn state(session: &Session) -> String {
@@ -266,77 +239,14 @@ async fn compact(session: &str, follow: bool, api: &Api, screen: &mut Screen) ->
         screen.line(format!("compaction queued as run {run_id}"))?;
     }
     if follow {
-        return Ok(exit_of(&watch(api, &run_id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success));
+        return watch_to_end(api, &run_id, screen).await;
     }
     Ok(Exit::Success)
 }
 
-async fn export(args: ExportArgs, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
-    let session_id = id::session(api, &args.session).await?;
-    let path = args.output.unwrap_or_else(|| PathBuf::from(format!("{session_id}.tar.zst")));
-    // Written beside its place, so that an export that breaks off leaves nothing that looks whole.
-    let partial = path.with_extension("partial");
-    let written = download(&session_id, args.generation, &partial, api, screen).await;
-    let manifest = match written {
-        Ok(manifest) => manifest,
-        Err(failure) => {
-            // The failure matters more than a rest of a file.
-            let _ = tokio::fs::remove_file(&partial).await;
-            return Err(failure);
-        }
-    };
-    tokio::fs::rename(&partial, &path).await.map_err(|error| Failure::file(&path, &error))?;
-    if screen.document(&manifest)? {
-        return Ok(());
-    }
-    let files: Vec<String> = manifest.files.iter().map(|file| format!("{}  {}", size(file.size_bytes), plain(&file.name))).collect();
-    screen.line(format!("{} written, sha256 checked", path.display()))?;
-    screen.facts(&[("files", files.join("\n")), ("continue with", plain(&manifest.resume_command))])
-}
-
-async fn download(
-    session_id: &str,
-    generation: Option<i32>,
-    path: &PathBuf,
-    api: &Api,
-    screen: &mut Screen,
-) -> Result<SessionManifest, Failure> {
-    let request = ExportSessionRequest { session_id: session_id.to_owned(), generation };
-    let mut stream = api.sessions().export_session(request).await?.into_inner();
-    let mut file = tokio::fs::File::create(path).await.map_err(|error| Failure::file(path, &error))?;
-    let (mut manifest, mut hash, mut length) = (SessionManifest::default(), Sha256::new(), 0_i64);
-    while let Some(message) = stream.message().await? {
-        match message.part {
-            Some(Part::Manifest(found)) => manifest = found,
-            Some(Part::Chunk(chunk)) => {
-                if chunk.offset != length {
-                    return Err(Failure::Other(format!("the export has a gap at byte {length}")));
-                }
-                hash.update(&chunk.data);
-                length += i64::try_from(chunk.data.len()).unwrap_or(i64::MAX);
-                file.write_all(&chunk.data).await.map_err(|error| Failure::file(path, &error))?;
-                screen.status(&format!("{} …", size(length)))?;
-            }
-            Some(Part::Digest(digest)) => {
-                file.sync_all().await.map_err(|error| Failure::file(path, &error))?;
-                screen.status("")?;
-                if digest.size_bytes != length || digest.sha256 != hex::encode(hash.finalize()) {
-                    return Err(Failure::Other("the export is damaged: its sha256 is not the one that the server names".into()));
-                }
-                return Ok(manifest);
-            }
-            None => {}
-        }
-    }
-    Err(Failure::Other(format!("the export broke off after {}", size(length))))
-}
-
 async fn fork(session: &str, after: Option<&str>, display_name: String, api: &Api, screen: &mut Screen) -> Result<(), Failure> {
     let session_id = id::session(api, session).await?;
-    let after_run_id = match after {
-        Some(run) => id::run(api, run).await?,
-        None => String::new(),
-    };
+    let after_run_id = id::if_given(after, |text| id::run(api, text)).await?;
     let request = ForkSessionRequest { session_id, after_run_id, display_name, request_id: String::new() };
     let answer = api.sessions().fork_session(request).await?.into_inner();
     if screen.document(&answer)? {

@@ -21,7 +21,7 @@ pub enum SettingsCommand {
     /// Show the settings, and what each of them may be
     Get {
         /// Only settings whose path begins with this, for example `sessions`.
-        #[arg(default_value = "")]
+        #[arg(default_value = "", hide_default_value = true)]
         path: String,
     },
     /// Change settings: `sessions.auto_cleanup_days=14`; without a value the default comes back
@@ -35,7 +35,7 @@ pub struct SetArgs {
     #[arg(required = true, value_name = "PATH=VALUE")]
     changes: Vec<String>,
     /// Only if the settings still have this version.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
 }
 
@@ -82,7 +82,11 @@ fn bounds(rule: &SettingRule) -> String {
     let number = |number: f64| {
         if rule.unit == "seconds" || rule.default.ends_with('s') { shown(Some(&json!(format!("{number}s")))) } else { number.to_string() }
     };
-    let unit = if rule.default.ends_with('s') { "" } else { rule.unit.as_str() };
+    let unit = match rule.unit.as_str() {
+        _ if rule.default.ends_with('s') => "",
+        "hour" => "o'clock",
+        unit => unit,
+    };
     let bounds = match (rule.min, rule.max) {
         (Some(min), Some(max)) => format!("{} to {}", number(min), number(max)),
         (Some(min), None) => format!("{} or more", number(min)),

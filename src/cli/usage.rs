@@ -28,10 +28,10 @@ pub struct UsageArgs {
     #[arg(long, value_parser = |text: &str| choice::<UsageGroup>(text, "USAGE_GROUP_", UsageGroup::as_str_name))]
     by: Vec<UsageGroup>,
     /// Time zone of hours and days, such as Europe/Berlin. Default: that of the settings.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     time_zone: String,
     /// Only runs of this trigger, by slug or id.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     trigger: String,
     /// Only runs of this session.
     #[arg(long)]
@@ -43,10 +43,7 @@ pub struct UsageArgs {
 
 /// Adds up and shows.
 pub(crate) async fn run(args: UsageArgs, api: &Api, screen: &mut Screen) -> Result<Exit, Failure> {
-    let session_id = match &args.session {
-        Some(session) => id::session(api, session).await?,
-        None => String::new(),
-    };
+    let session_id = id::if_given(args.session.as_deref(), |text| id::session(api, text)).await?;
     let request = QueryUsageRequest {
         start_time: args.since,
         end_time: args.until,
@@ -63,9 +60,9 @@ pub(crate) async fn run(args: UsageArgs, api: &Api, screen: &mut Screen) -> Resu
         return Ok(Exit::Success);
     }
     if args.bucket.is_some() || !args.by.is_empty() {
-        table(&answer.rows, args.bucket, &args.time_zone, screen)?;
+        table(&answer.rows, args.bucket, !args.by.is_empty(), &args.time_zone, screen)?;
         if !answer.next_page_token.is_empty() {
-            screen.line(screen.paint(Tint::Dim, "there are more: --limit, --since and the other filters choose"))?;
+            screen.line(screen.paint(Tint::Dim, "there are more: --limit and the filters choose"))?;
         }
     }
     let total = answer.total.unwrap_or_default();
@@ -95,10 +92,13 @@ fn summary(total: &UsageRow) -> String {
     dotted(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn table(rows: &[UsageRow], bucket: Option<UsageBucket>, zone: &str, screen: &mut Screen) -> Result<(), Failure> {
+/// One line a row; of when and what for only what was asked.
+fn table(rows: &[UsageRow], bucket: Option<UsageBucket>, grouped: bool, zone: &str, screen: &mut Screen) -> Result<(), Failure> {
     let zone = TimeZone::get(zone).unwrap_or_else(|_| TimeZone::system());
     let format = if bucket == Some(UsageBucket::Hour) { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d" };
-    let mut table = Table::new(&[
+    let bucketed = bucket.is_some_and(|bucket| bucket != UsageBucket::None);
+    let asked = [bucketed, grouped || !bucketed, true, true, true, true, true, true];
+    let columns = [
         ("TIME", Column::Whole),
         ("FOR", Column::CutEnd),
         ("RUNS", Column::Right),
@@ -107,7 +107,9 @@ fn table(rows: &[UsageRow], bucket: Option<UsageBucket>, zone: &str, screen: &mu
         ("COST", Column::Right),
         ("CACHE", Column::Right),
         ("SAVED", Column::Right),
-    ]);
+    ];
+    let columns: Vec<_> = columns.into_iter().zip(asked).filter(|(_, asked)| *asked).map(|(column, _)| column).collect();
+    let mut table = Table::new(&columns);
     for row in rows {
         let begin = time(row.bucket_start_time.as_ref()).map(|at| at.to_zoned(zone.clone()).strftime(format).to_string());
         let cells: [Cell; 8] = [
@@ -120,7 +122,7 @@ fn table(rows: &[UsageRow], bucket: Option<UsageBucket>, zone: &str, screen: &mu
             share(row.usage.as_ref().and_then(|usage| usage.cache_share)).into(),
             row.saved_usd.map_or_else(|| "–".to_owned(), money).into(),
         ];
-        table.row(cells);
+        table.row(cells.into_iter().zip(asked).filter(|(_, asked)| *asked).map(|(cell, _)| cell));
     }
     table.print(screen, "no runs ended in this time")
 }

@@ -87,6 +87,11 @@ pub(crate) fn exit_of(run: &Run) -> Option<Exit> {
     }
 }
 
+/// Watches a run from its beginning to its end; how it ended is how the command ends.
+pub(crate) async fn watch_to_end(api: &Api, run_id: &str, screen: &mut Screen) -> Result<Exit, Failure> {
+    Ok(exit_of(&watch(api, run_id, WatchOptions::default(), screen).await?).unwrap_or(Exit::Success))
+}
+
 fn is_passing(failure: &Failure) -> bool {
     let Failure::Rpc(status) = failure else { return false };
     match status.code() {

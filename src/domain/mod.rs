@@ -11,6 +11,8 @@ mod money;
 mod opening;
 mod page;
 mod run;
+#[cfg(test)]
+pub(crate) mod samples;
 mod session;
 mod settings;
 mod text_enum;

@@ -84,6 +84,27 @@ impl Usage {
         }
     }
 
+    /// By how much each figure is more than what is known of it already; never less than nothing.
+    #[must_use]
+    pub fn beyond(self, known: Self) -> Self {
+        let more = |figure: i64, known: i64| (figure - known).max(0);
+        Self {
+            input_tokens: more(self.input_tokens, known.input_tokens),
+            output_tokens: more(self.output_tokens, known.output_tokens),
+            cache_read_tokens: more(self.cache_read_tokens, known.cache_read_tokens),
+            cache_write_tokens: more(self.cache_write_tokens, known.cache_write_tokens),
+            thinking_tokens: more(self.thinking_tokens, known.thinking_tokens),
+            cost: NanoUsd(more(self.cost.0, known.cost.0)),
+            cost_basis: self.cost_basis,
+        }
+    }
+
+    /// Whether it is nothing at all.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self { cost_basis: self.cost_basis, ..Self::default() }
+    }
+
     /// Cache health: the share of the input that came from the prompt cache; none when there was no input.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share for people")]
@@ -104,6 +125,13 @@ mod tests {
         let sum = reported.plus(metered);
         assert_eq!(sum.cost, NanoUsd(107_481_850));
         assert_eq!(sum.cost_basis, CostBasis::Metered);
+    }
+
+    #[test]
+    fn what_is_beyond_is_never_negative() {
+        let told = Usage { cost: NanoUsd(7), input_tokens: 5, cost_basis: CostBasis::Metered, ..Usage::default() };
+        let more = told.beyond(Usage { cost: NanoUsd(9), input_tokens: 2, ..Usage::default() });
+        assert_eq!(more, Usage { cost: NanoUsd(0), input_tokens: 3, cost_basis: CostBasis::Metered, ..Usage::default() });
     }
 
     #[test]

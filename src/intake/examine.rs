@@ -302,3 +302,5 @@ fn compressed(body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;

@@ -3,41 +3,16 @@
 use serde_json::Value as Json;
 
 use super::*;
-use crate::domain::{Action, AgentOptions, AuthorRule, Caps, RetryPolicy, RunLimits, Trigger, Workspace};
+use crate::domain::{Trigger, samples};
 
 pub(crate) const SECRET: &[u8] = b"a secret of the tests";
 pub(crate) const NOW: UnixMicros = UnixMicros(1_763_890_302_000_000);
 
 pub(crate) fn trigger(source: Source, change: impl FnOnce(&mut TriggerSpec)) -> Trigger {
-    let mut spec = TriggerSpec {
-        display_name: String::new(),
-        enabled: true,
-        resume_sessions: true,
-        hmac: None,
-        author_rule: AuthorRule::default(),
-        filter_expression: String::new(),
-        start_expression: String::new(),
-        thread_key_expression: String::new(),
-        action: Action::Prompt { template: "{{ event.text }}".into(), follow_up_template: None },
-        workspace: Workspace::Scratch,
-        agent: AgentOptions::default(),
-        run_limits: RunLimits::default(),
-        caps: Caps::default(),
-        busy: None,
-        retry: RetryPolicy::default(),
-    };
-    change(&mut spec);
-    Trigger {
-        id: TriggerId::new(),
-        slug: "reviews".into(),
-        source,
-        hook_token: "0123456789abcdef0123456789abcdef".into(),
-        secrets: Vec::new(),
-        spec,
-        version: 1,
-        create_time: NOW,
-        update_time: NOW,
-    }
+    let mut trigger = samples::trigger(source, "{{ event.text }}");
+    (trigger.create_time, trigger.update_time) = (NOW, NOW);
+    change(&mut trigger.spec);
+    trigger
 }
 
 pub(crate) fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {

@@ -9,13 +9,11 @@ use uuid::Uuid;
 
 use super::transaction::transaction;
 use super::{CustodyFile, Manifest, Queue};
-use crate::domain::{
-    CostBasis, Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, SessionState, UnixMicros, new_id,
-};
+use crate::domain::{Error, Result, RunId, RunStatus, Session, SessionId, SessionKind, SessionOrigin, TriggerId, UnixMicros, new_id};
 use crate::store::entity::{conversation, run, session, transcript_part};
 use crate::store::first_id_at;
 use crate::store::payload::{manifest_from, manifest_to, word};
-use crate::store::rows::sessions_of;
+use crate::store::rows::{new_session, sessions_of};
 use crate::store::sql::statement;
 
 /// Largest part before compression, as they are made.
@@ -223,60 +221,31 @@ impl Queue {
 /// The row of a copy: nothing runs in it yet, and it has used nothing itself.
 fn row(original: &Original, copy: SessionId, id: Uuid, manifest: &Manifest, display_name: &str) -> session::Model {
     let from = &original.session;
-    let now = UnixMicros::now().0;
     let whole = original.manifest.main().map(|main| main.bytes) == manifest.main().map(|main| main.bytes);
     let turn_count = match &original.after {
         Some(run) if !whole || original.generation != from.generation => run.turn,
         _ => from.turn_count,
     };
     session::Model {
-        id: copy.0,
         bucket: from.bucket,
-        trigger_id: from.trigger_id,
-        trigger_slug: from.trigger_slug.clone(),
-        kind: SessionKind::Thread.to_string(),
-        thread_key: None,
         title: from.title.clone(),
         url: from.url.clone(),
-        state: SessionState::Idle.to_string(),
-        ready_time: 0,
-        head: 1,
-        tail: 0,
-        epoch: 0,
-        lease_id: None,
-        worker_id: None,
-        last_worker_id: None,
-        generation: 1,
         agent_session_id: Some(id),
         fingerprint: from.fingerprint.clone(),
-        // With the session it was copied from beside it: that tells it from the first conversation of a thread.
-        origin: SessionOrigin::First.to_string(),
         agent: from.agent.clone(),
         profile: from.profile.clone(),
         model: from.model.clone(),
         agent_version: from.agent_version.clone(),
         turn_count,
         turns_since_compaction: from.turns_since_compaction.min(turn_count),
-        run_count: 0,
-        queued_count: 0,
-        live_run_id: None,
-        last_run_id: None,
         agent_total_cost_nano: if whole { from.agent_total_cost_nano } else { original.cost_nano },
-        last_cache_share: None,
         context_tokens: if whole { from.context_tokens } else { original.after.as_ref().map_or(0, |run| run.context_tokens) },
         manifest: manifest_to(manifest),
         transcript_bytes: manifest.bytes(),
         forked_from: Some(from.id),
         forked_run_id: original.after.as_ref().map(|run| run.id),
         display_name: display_name.to_owned(),
-        create_time: now,
-        last_use_time: now,
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
-        thinking_tokens: 0,
-        cost_nano: 0,
-        cost_basis: CostBasis::Reported.to_string(),
+        // Its origin is that of a first conversation; the session it was copied from stands beside it and tells it from one.
+        ..new_session(copy, TriggerId(from.trigger_id), &from.trigger_slug)
     }
 }

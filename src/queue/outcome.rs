@@ -34,6 +34,8 @@ pub(super) async fn end(tx: &DatabaseTransaction, run: &mut run::Model, event: R
     let status = step(run, event)?;
     run.status = status.to_string();
     run.lease_id = None;
+    // Now it is known what it used.
+    run.metered = None;
     run.end_time = Some(UnixMicros::now().0);
     run.result_text.clone_from(&ending.text);
     run.warnings = warnings_to(&ending.warnings);

@@ -6,9 +6,9 @@ use super::outcome::step;
 use super::transaction::{Step, transaction};
 use super::{ConversationStart, Lease, Queue, SpawnUsage, locked};
 use crate::domain::{Lineage, PromptKind, Result, RunEvent, RunId, UnixMicros, Usage};
-use crate::store::entity::{conversation, run, session};
-use crate::store::payload::{by_model_from, by_model_to};
-use crate::store::rows::add_usage;
+use crate::store::entity::{attempt, conversation, run, session};
+use crate::store::payload::{by_model_from, by_model_to, metered_from};
+use crate::store::rows::{add_usage, usage};
 
 /// Changes the rows of a live run under their locks, while the lease is current.
 macro_rules! live {
@@ -90,13 +90,7 @@ impl Queue {
             if before.counted_spawns >= spawn {
                 return Ok(());
             }
-            let mut attempt = before.clone();
-            attempt.counted_spawns = spawn;
-            add_usage!(attempt, usage.usage);
-            locked::save(tx, &before, attempt).await?;
-            add_usage!(run, usage.usage);
-            add_usage!(session, usage.usage);
-            run.by_model = by_model_to(&merged(by_model_from(&run.by_model)?, &usage.by_model));
+            charge(tx, session, run, before, spawn, usage.usage, &usage.by_model).await?;
             (run.context_tokens, run.context_window_tokens) = (usage.context_tokens, usage.context_window_tokens);
             if session.generation == run.generation {
                 session.context_tokens = usage.context_tokens;
@@ -106,6 +100,42 @@ impl Queue {
             }
         })
     }
+}
+
+/// Adds to all three what the attempt used, of which `spawns` processes are counted then.
+async fn charge(
+    tx: &DatabaseTransaction,
+    session: &mut session::Model,
+    run: &mut run::Model,
+    attempt_before: attempt::Model,
+    spawns: i32,
+    usage: Usage,
+    by_model: &[(String, Usage)],
+) -> Step<()> {
+    let mut attempt = attempt_before.clone();
+    attempt.counted_spawns = spawns;
+    add_usage!(attempt, usage);
+    locked::save(tx, &attempt_before, attempt).await?;
+    add_usage!(run, usage);
+    add_usage!(session, usage);
+    run.by_model = by_model_to(&merged(by_model_from(&run.by_model)?, by_model));
+    Ok(())
+}
+
+/// Charges what the run's present attempt was metered to have used and nobody added up: the server died before it could. The
+/// rows of session and run are changed in memory.
+pub(super) async fn charge_metered(tx: &DatabaseTransaction, session: &mut session::Model, run: &mut run::Model) -> Step<()> {
+    let Some(metered) = run.metered.take().as_deref().map(metered_from).transpose()?.filter(|told| told.attempt == run.attempt) else {
+        return Ok(());
+    };
+    let attempt = locked::attempt(tx, run.id, run.attempt).await?;
+    let more = metered.usage.beyond(usage!(attempt)?);
+    if more.is_none() {
+        return Ok(());
+    }
+    let by_model = [(run.model.clone(), more)];
+    let spawns = attempt.counted_spawns;
+    charge(tx, session, run, attempt, spawns, more, &by_model).await
 }
 
 /// The session's conversation is this one from here on.

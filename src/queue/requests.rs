@@ -8,12 +8,10 @@ use uuid::Uuid;
 use super::figures::Figures;
 use super::transaction::{Step, transaction};
 use super::{Queue, locked};
-use crate::domain::{
-    CostBasis, Error, Requester, Result, Run, RunId, RunKind, RunStatus, SessionId, SessionMode, SessionState, UnixMicros,
-};
+use crate::domain::{Error, Requester, Result, Run, RunId, RunKind, RunStatus, SessionId, SessionMode, SessionState};
 use crate::store::entity::{run, run_delivery, session};
 use crate::store::payload::word;
-use crate::store::rows::runs_of;
+use crate::store::rows::{new_run, runs_of};
 
 impl Queue {
     /// Queues a compaction of the session's conversation, as the run `id`. Errors: `SessionEmpty`, `QueueFull`.
@@ -124,70 +122,6 @@ async fn retry(
         run_delivery::Entity::insert_many(same).exec_without_returning(tx).await?;
     }
     enqueue(tx, session, run, figures).await
-}
-
-/// A run at the tail of this session, due now.
-fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
-    let now = UnixMicros::now().0;
-    run::Model {
-        id: id.0,
-        session_id: session.id,
-        seq: session.tail + 1,
-        trigger_id: session.trigger_id,
-        trigger_slug: session.trigger_slug.clone(),
-        thread_key: session.thread_key.clone(),
-        title: session.title.clone(),
-        kind: kind.to_string(),
-        status: RunStatus::Queued.to_string(),
-        not_before: now,
-        wait_reason: String::new(),
-        attempt: 0,
-        interruptions: 0,
-        lease_id: None,
-        cancel_requested: false,
-        cancel_reason: String::new(),
-        cancel_mode: String::new(),
-        requester_kind: requested_by.kind.to_string(),
-        requester_id: requested_by.id.clone(),
-        requester_name: requested_by.display_name.clone(),
-        session_mode: SessionMode::Default.to_string(),
-        prompt_override: None,
-        prompt: None,
-        prompt_kind: None,
-        delivery_count: 0,
-        retry_of: None,
-        lineage: None,
-        continued_from: None,
-        generation: session.generation,
-        turn: 0,
-        model: String::new(),
-        agent_version: String::new(),
-        profile: String::new(),
-        billing: None,
-        by_model: String::new(),
-        max_cost_nano: 0,
-        context_tokens: 0,
-        context_window_tokens: 0,
-        result_text: String::new(),
-        failure_reason: None,
-        failure_message: String::new(),
-        failure_api_status: None,
-        warnings: String::new(),
-        first_sequence: 1,
-        next_sequence: 1,
-        transcript_rewrite: 0,
-        transcript_bytes: 0,
-        create_time: now,
-        start_time: None,
-        end_time: None,
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
-        thinking_tokens: 0,
-        cost_nano: 0,
-        cost_basis: CostBasis::Reported.to_string(),
-    }
 }
 
 async fn enqueue(tx: &DatabaseTransaction, before: session::Model, run: run::Model, figures: &Figures) -> Step<Run> {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::finish::trigger_of;
 use super::outcome::{self, Ending};
+use super::progress::charge_metered;
 use super::transaction::{Step, transaction};
 use super::{Lease, Queue, locked};
 use crate::domain::{
@@ -43,6 +44,7 @@ impl Queue {
 pub(super) async fn requeue(tx: &DatabaseTransaction, session_before: session::Model, run_before: run::Model, cause: Cause) -> Step<bool> {
     let (mut session, mut run) = (session_before.clone(), run_before.clone());
     let policy = policy(tx, run.trigger_id).await?;
+    charge_metered(tx, &mut session, &mut run).await?;
     outcome::end_attempt(tx, &run, "interrupted", None).await?;
     let cancelling = run.status == RunStatus::Cancelling.as_str();
     let failure = give_up(&run, policy, cause).filter(|_| !cancelling);

@@ -50,7 +50,7 @@ impl Meter {
         if let Some((model, known)) = &known
             && let Some(sum) = self.open_by_model.get_mut(model)
         {
-            *sum = less(*sum, *known);
+            *sum = sum.beyond(*known);
         }
         known.is_some_and(|(_, known)| known.output_tokens < usage.output_tokens)
     }
@@ -109,18 +109,6 @@ impl Meter {
             context_tokens: self.context_tokens,
             context_window_tokens: self.window_tokens,
         }
-    }
-}
-
-/// The tokens of `sum` without those of `part`.
-fn less(sum: Usage, part: Usage) -> Usage {
-    Usage {
-        input_tokens: sum.input_tokens - part.input_tokens,
-        output_tokens: sum.output_tokens - part.output_tokens,
-        cache_read_tokens: sum.cache_read_tokens - part.cache_read_tokens,
-        cache_write_tokens: sum.cache_write_tokens - part.cache_write_tokens,
-        thinking_tokens: sum.thinking_tokens - part.thinking_tokens,
-        ..sum
     }
 }
 

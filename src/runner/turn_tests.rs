@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::{
-    Action, Caps, LeaseId, NanoUsd, Requester, RequesterKind, RetryPolicy, Run, RunId, RunKind, RunLimits, RunStatus, Session, SessionId,
-    SessionKind, SessionMode, SessionState, Settings, Source, Trigger, TriggerId, TriggerSpec, Usage, Workspace,
+    LeaseId, NanoUsd, Requester, RequesterKind, Run, RunId, RunKind, RunStatus, Session, SessionId, SessionKind, SessionMode, SessionState,
+    Settings, Source, Trigger, TriggerId, Usage, samples,
 };
 use crate::queue::{EarlierAttempt, Lease, Manifest};
 
@@ -92,28 +92,6 @@ fn session(id: SessionId, trigger_id: TriggerId) -> Session {
     }
 }
 
-fn trigger(id: TriggerId) -> Trigger {
-    let spec = TriggerSpec {
-        display_name: String::new(),
-        enabled: true,
-        resume_sessions: true,
-        hmac: None,
-        author_rule: Default::default(),
-        filter_expression: String::new(),
-        start_expression: String::new(),
-        thread_key_expression: String::new(),
-        action: Action::Prompt { template: "Review.".to_owned(), follow_up_template: None },
-        workspace: Workspace::Scratch,
-        agent: Default::default(),
-        run_limits: RunLimits::default(),
-        caps: Caps::default(),
-        busy: None,
-        retry: RetryPolicy::default(),
-    };
-    let (slug, hook_token) = ("reviews".to_owned(), String::new());
-    Trigger { id, slug, source: Source::Github, hook_token, secrets: Vec::new(), spec, version: 1, create_time: NOW, update_time: NOW }
-}
-
 /// The first attempt at the first run of a new thread.
 fn first() -> Assignment {
     let (run_id, session_id, trigger_id) = (RunId::new(), SessionId::new(), TriggerId::new());
@@ -121,7 +99,7 @@ fn first() -> Assignment {
         lease: Lease { id: LeaseId::new(), session_id, run_id, attempt: 1 },
         run: run(run_id, session_id, trigger_id),
         session: session(session_id, trigger_id),
-        trigger: trigger(trigger_id),
+        trigger: Trigger { id: trigger_id, ..samples::trigger(Source::Github, "Review.") },
         settings: Settings::default(),
         deliveries: Vec::new(),
         session_mode: SessionMode::Default,

@@ -1,11 +1,19 @@
 //! Keys of callers. Only their hashes are here.
 
+use std::collections::HashSet;
+
 use sea_orm::sea_query::{Expr, OnConflict, Query};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait as _, PaginatorTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait as _, PaginatorTrait, QueryFilter, QuerySelect as _};
 
 use super::Store;
 use super::entity::api_key::{ActiveModel, Column, Entity};
 use crate::domain::{ApiKeyId, Result, UnixMicros};
+
+/// The hash of a key.
+pub(crate) type Hash = [u8; 32];
+
+/// So many keys in one query, whatever the database allows.
+const AT_ONCE: usize = 500;
 
 /// What is known of a key.
 #[derive(Debug)]
@@ -25,14 +33,14 @@ pub(crate) struct StoredKey {
 pub(crate) struct NewKey<'a> {
     pub(crate) id: ApiKeyId,
     pub(crate) display_name: &'a str,
-    pub(crate) hash: &'a [u8; 32],
+    pub(crate) hash: &'a Hash,
     pub(crate) prefix: &'a str,
     pub(crate) expire_time: Option<UnixMicros>,
     pub(crate) made_by: Option<ApiKeyId>,
 }
 
 /// The key with this hash.
-pub(crate) async fn find(store: &Store, hash: &[u8; 32]) -> Result<Option<StoredKey>> {
+pub(crate) async fn find(store: &Store, hash: &Hash) -> Result<Option<StoredKey>> {
     let row = Entity::find().filter(Column::Hash.eq(hash.to_vec())).one(store.read()).await?;
     Ok(row.map(|row| StoredKey {
         id: ApiKeyId(row.id),
@@ -41,6 +49,18 @@ pub(crate) async fn find(store: &Store, hash: &[u8; 32]) -> Result<Option<Stored
         expire_time: row.expire_time.map(UnixMicros),
         made_by: row.made_by.map(ApiKeyId),
     }))
+}
+
+/// Those of these keys that are there and not over.
+pub(crate) async fn live(store: &Store, hashes: &[Hash], now: UnixMicros) -> Result<HashSet<Hash>> {
+    let mut live = HashSet::new();
+    for some in hashes.chunks(AT_ONCE) {
+        let query = Entity::find().select_only().column(Column::Hash).filter(Column::Hash.is_in(some.iter().map(|hash| hash.to_vec())));
+        let lasting = Column::ExpireTime.is_null().or(Column::ExpireTime.gt(now.0));
+        let found: Vec<Vec<u8>> = query.filter(lasting).into_tuple().all(store.read()).await?;
+        live.extend(found.into_iter().filter_map(|hash| Hash::try_from(hash).ok()));
+    }
+    Ok(live)
 }
 
 /// Whether this key is there.
@@ -78,7 +98,7 @@ pub(crate) async fn touch(store: &Store, id: ApiKeyId, now: UnixMicros) -> Resul
 }
 
 /// Deletes the keys of this name that have another hash, and what was made with them.
-pub(crate) async fn delete_others(store: &Store, display_name: &str, hash: &[u8; 32]) -> Result<()> {
+pub(crate) async fn delete_others(store: &Store, display_name: &str, hash: &Hash) -> Result<()> {
     let others = Column::DisplayName.eq(display_name).and(Column::Hash.ne(hash.to_vec())).and(Column::MadeBy.is_null());
     let makers = Query::select().column(Column::Id).from(Entity).and_where(others.clone()).to_owned();
     Entity::delete_many().filter(Column::MadeBy.in_subquery(makers)).exec(store.write()).await?;

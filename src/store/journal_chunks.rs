@@ -3,6 +3,7 @@
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait};
 
 use super::entity::journal_chunk;
+use super::payload::{Metered, metered_to};
 use super::sql::statement;
 use crate::domain::{LeaseId, RunId, Sequence, UnixMicros};
 
@@ -19,10 +20,20 @@ pub(crate) struct NewChunk {
     pub(crate) body: Vec<u8>,
 }
 
-/// Takes `count` sequences of a run under this lease and returns the first; none: the lease is not current any more.
-pub(crate) async fn take_sequences(tx: &DatabaseTransaction, run: RunId, lease: LeaseId, count: i32) -> Result<Option<Sequence>, DbErr> {
-    let text = "UPDATE runs SET next_sequence = next_sequence + ? WHERE id = ? AND lease_id = ? RETURNING next_sequence";
-    let row = tx.query_one_raw(statement(tx.get_database_backend(), text, vec![count.into(), run.0.into(), lease.0.into()])).await?;
+/// Takes `count` sequences of a run under this lease and returns the first; none: the lease is not current any more. What
+/// these entries tell of its cost is noted on the same way.
+pub(crate) async fn take_sequences(
+    tx: &DatabaseTransaction,
+    run: RunId,
+    lease: LeaseId,
+    count: i32,
+    metered: Option<&Metered>,
+) -> Result<Option<Sequence>, DbErr> {
+    let set = if metered.is_some() { ", metered = ?" } else { "" };
+    let text = format!("UPDATE runs SET next_sequence = next_sequence + ?{set} WHERE id = ? AND lease_id = ? RETURNING next_sequence");
+    let values = [count.into()].into_iter().chain(metered.map(|metered| metered_to(metered).into()));
+    let values = values.chain([run.0.into(), lease.0.into()]).collect();
+    let row = tx.query_one_raw(statement(tx.get_database_backend(), &text, values)).await?;
     row.map(|row| row.try_get_by_index::<i32>(0).map(|next| next - count)).transpose()
 }
 

@@ -4,14 +4,25 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 
 use super::entity::{journal_chunk, run};
 use super::journal_chunks::{NewChunk, insert_chunk, take_sequences};
+use super::payload::Metered;
 use super::{Store, chunk};
-use crate::domain::{Error, JournalEntry, LeaseId, Result, RunId, Sequence};
+use crate::domain::{EntryKind, Error, JournalEntry, LeaseId, Result, RunId, Sequence};
 use crate::fail_point;
 
 /// Chunks that one page reads at most: those of a slow run are small.
 const PAGE_CHUNKS: u64 = 32;
 /// A page ends with the chunk that goes past this.
 const PAGE_BYTES: i64 = 256 * 1024;
+
+/// What the newest of these entries that tells of it says of the cost of their attempt.
+fn metered(entries: &[JournalEntry]) -> Option<Metered> {
+    entries.iter().rev().find_map(|entry| match entry.kind {
+        EntryKind::Usage { usage, context_tokens, context_window_tokens } => {
+            Some(Metered { attempt: entry.attempt, usage, context_tokens, context_window_tokens })
+        }
+        _ => None,
+    })
+}
 
 impl Store {
     /// The sequence that the run's next entry gets. Errors: `Fenced`.
@@ -36,7 +47,7 @@ impl Store {
             body: chunk::encode(entries),
         };
         let tx = self.begin().await?;
-        match take_sequences(&tx, run, lease, chunk.count).await? {
+        match take_sequences(&tx, run, lease, chunk.count, metered(entries).as_ref()).await? {
             None => Err(Error::Fenced),
             Some(first) if first == entries[0].sequence => {
                 insert_chunk(&tx, run, first, chunk).await?;
@@ -74,19 +85,7 @@ impl Store {
             .limit(PAGE_CHUNKS)
             .all(self.read())
             .await?;
-        let mut bytes = 0;
-        let mut page = Vec::new();
-        for chunk in chunks {
-            if bytes > PAGE_BYTES {
-                break;
-            }
-            let entries = chunk::decode(&chunk.body)?;
-            if entries.last().is_some_and(|entry| entry.sequence >= next) {
-                bytes += chunk.raw_bytes;
-                page.extend(entries.into_iter().filter(|entry| entry.sequence >= next));
-            }
-        }
-        Ok(page)
+        page(chunks, |entry| entry.sequence >= next)
     }
 
     /// Entries before `before`, newest first; empty: there are none.
@@ -99,15 +98,23 @@ impl Store {
             .limit(PAGE_CHUNKS)
             .all(self.read())
             .await?;
-        let mut bytes = 0;
-        let mut page = Vec::new();
-        for chunk in chunks {
-            if bytes > PAGE_BYTES {
-                break;
-            }
-            bytes += chunk.raw_bytes;
-            page.extend(chunk::decode(&chunk.body)?.into_iter().rev().filter(|entry| entry.sequence < before));
-        }
+        // Within a chunk they are oldest first.
+        let mut page = page(chunks, |entry| entry.sequence < before)?;
+        page.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.sequence));
         Ok(page)
     }
+}
+
+/// The entries of these chunks that are wanted, up to the size of a page.
+fn page(chunks: Vec<journal_chunk::Model>, wanted: impl Fn(&JournalEntry) -> bool) -> Result<Vec<JournalEntry>> {
+    let (mut bytes, mut page) = (0, Vec::new());
+    for chunk in chunks {
+        if bytes > PAGE_BYTES {
+            break;
+        }
+        let before = page.len();
+        page.extend(chunk::decode(&chunk.body)?.into_iter().filter(&wanted));
+        bytes += if page.len() > before { chunk.raw_bytes } else { 0 };
+    }
+    Ok(page)
 }

@@ -11,9 +11,9 @@ use super::entity::{delivery, delivery_payload, limit, run, session};
 use super::triggers::NewSecret;
 use super::{Store, samples, scratch};
 use crate::domain::{
-    Action, AgentOptions, AuthorRule, Caps, DeliveryFilter, DeliveryId, DeliveryOutcome, Error, FailureReason, Lineage, Page, PageRequest,
-    RetryPolicy, RunFilter, RunId, RunLimits, RunState, SecretId, SessionFilter, SessionId, SessionOrder, SessionState, Settings, Source,
-    Trigger, TriggerFilter, TriggerId, TriggerSpec, UnixMicros, Workspace,
+    Caps, DeliveryFilter, DeliveryId, DeliveryOutcome, Error, FailureReason, Lineage, Page, PageRequest, RunFilter, RunId, RunState,
+    SecretId, SessionFilter, SessionId, SessionOrder, SessionState, Settings, Source, Trigger, TriggerFilter, TriggerId, TriggerSpec,
+    UnixMicros,
 };
 
 const TRIGGER: TriggerId = TriggerId(Uuid::from_u128(1));
@@ -23,35 +23,9 @@ fn page(size: u32) -> PageRequest {
 }
 
 fn trigger(slug: &str) -> Trigger {
-    let spec = TriggerSpec {
-        display_name: "Reviews".to_owned(),
-        enabled: true,
-        resume_sessions: true,
-        hmac: None,
-        author_rule: AuthorRule::default(),
-        filter_expression: String::new(),
-        start_expression: String::new(),
-        thread_key_expression: String::new(),
-        action: Action::Prompt { template: "{{ event.text }}".to_owned(), follow_up_template: None },
-        workspace: Workspace::Scratch,
-        agent: AgentOptions::default(),
-        run_limits: RunLimits::default(),
-        caps: Caps { concurrent_runs: Some(3), ..Caps::default() },
-        busy: None,
-        retry: RetryPolicy::default(),
-    };
-    let now = UnixMicros::now();
-    Trigger {
-        id: TriggerId::new(),
-        slug: slug.to_owned(),
-        source: Source::Github,
-        hook_token: "t".to_owned(),
-        secrets: vec![],
-        spec,
-        version: 1,
-        create_time: now,
-        update_time: now,
-    }
+    let mut trigger = Trigger { slug: slug.to_owned(), ..crate::domain::samples::trigger(Source::Github, "{{ event.text }}") };
+    trigger.spec.caps.concurrent_runs = Some(3);
+    trigger
 }
 
 fn secret(text: &str) -> NewSecret {

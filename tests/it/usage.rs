@@ -90,3 +90,78 @@ async fn what_a_run_used_counts_once_when_the_databases_answer_is_lost() {
     let session = client.session("reviews", "acme/shop#1").await.usage.expect("usage");
     assert_eq!(session.cost_usd, usage.cost_usd);
 }
+
+/// The run as a list tells of it, once the list knows that it costs something.
+async fn listed_with_cost(client: &mut Client, run_id: &str) -> v1::Run {
+    let mut stream = client.runs.watch_runs(v1::WatchRunsRequest::default()).await.expect("watched").into_inner();
+    let reading = async {
+        while let Some(message) = stream.message().await.expect("it goes on") {
+            if let Some(v1::watch_runs_response::Event::Run(run)) = message.event
+                && run.id == run_id
+                && run.usage.as_ref().is_some_and(|usage| usage.cost_usd > 0.0)
+            {
+                return run;
+            }
+        }
+        panic!("it ended");
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), reading).await.expect("told while it is live")
+}
+
+/// A live run is listed with what it used so far, and what a killed server's attempt used is counted.
+async fn cost_so_far(mut server: Server) {
+    let mut client = Client::connect(&server).await;
+    let (url, secret) = client.github_trigger("live", |_| {}).await;
+    let answer = hook::github(&url, &secret, "issue_comment", "d-1", &hook::comment(1, "hello")).await.expect("answered");
+    let run_id = answer.run_id();
+    let told = listed_with_cost(&mut client, &run_id).await;
+    let usage = told.usage.clone().expect("usage");
+    assert_eq!((told.state(), usage.cost_basis(), told.attempts.len()), (v1::RunState::Running, v1::CostBasis::Metered, 0));
+    let listed = client.runs.list_runs(v1::ListRunsRequest::default()).await.expect("listed").into_inner().runs;
+    assert_eq!(listed[0].usage.as_ref().expect("usage").cost_usd, usage.cost_usd);
+    let whole = client.run(&run_id).await;
+    assert_eq!(whole.attempts[0].usage.as_ref().expect("usage").cost_usd, usage.cost_usd);
+    assert!(whole.context_tokens > 0);
+
+    server.kill();
+    server.start();
+    let mut client = Client::connect(&server).await;
+    let request = v1::CancelRunRequest { run_id: run_id.clone(), ..Default::default() };
+    let second = async {
+        // The next attempt is live when it was metered more than the first used.
+        loop {
+            let run = listed_with_cost(&mut client, &run_id).await;
+            if run.attempt == 2 && run.usage.as_ref().is_some_and(|now| now.cost_usd > usage.cost_usd) {
+                return run;
+            }
+        }
+    };
+    let second = tokio::time::timeout(std::time::Duration::from_secs(30), second).await.expect("another attempt");
+    client.runs.cancel_run(request).await.expect("asked");
+    let ended = client.ended(&run_id).await;
+    let costs: Vec<f64> = ended.attempts.iter().map(|attempt| attempt.usage.as_ref().expect("usage").cost_usd).collect();
+    assert_eq!((costs.len(), costs[0]), (2, usage.cost_usd), "the attempt that the server did not survive costs what it cost");
+    let sum = ended.usage.as_ref().expect("usage");
+    assert!((sum.cost_usd - costs.iter().sum::<f64>()).abs() < 1e-9, "{costs:?}");
+    assert!(second.usage.expect("usage").cost_usd <= sum.cost_usd + 1e-9);
+    let session = client.session("live", &ended.thread_key).await;
+    assert!((session.usage.expect("usage").cost_usd - sum.cost_usd).abs() < 1e-9);
+    assert!((sum.by_model.iter().map(|one| one.cost_usd).sum::<f64>() - sum.cost_usd).abs() < 1e-9, "{sum:?}");
+}
+
+/// Every attempt says a little and then nothing more.
+fn hanging() -> Setup {
+    let script = ("FAKE_CLAUDE_SCRIPT".to_owned(), "[[lines: 3]] [[hang]]".to_owned());
+    Setup { agent_env: vec![script], ..Setup::fake() }.with("[runner]\nkill_grace_seconds = 1")
+}
+
+#[tokio::test]
+async fn a_live_run_costs_what_it_used_so_far_and_a_killed_servers_attempt_is_not_free() {
+    cost_so_far(hanging().start()).await;
+}
+
+#[tokio::test]
+async fn cost_so_far_on_postgresql_too() {
+    let Some(database) = postgres() else { return };
+    cost_so_far(Setup { database: Some(database), ..hanging() }.start()).await;
+}

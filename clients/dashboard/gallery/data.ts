@@ -65,7 +65,7 @@ export const ROWS: Row[] = [
     thread: "acme/infra#61",
     title: "Pin the base image",
     line: "by maria",
-    cost: "$0.0000",
+    cost: "$0",
   },
 ];
 

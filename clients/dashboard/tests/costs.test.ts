@@ -85,6 +85,6 @@ test("without a fresh run to compare with, a saving is unknown, not zero", () =>
   const known = savings(row({ basisCount: 3, continuedCount: 4, savedUsd: -0.5, notSpentUsd: 0, notStartedCount: 1 }));
   expect(known.map(({ value, rest }) => [value, rest])).toEqual([
     ["−$0.50", "4 continued runs"],
-    ["$0.0000", "1 delivery"],
+    ["$0", "1 delivery"],
   ]);
 });

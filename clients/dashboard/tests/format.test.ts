@@ -31,7 +31,7 @@ test.each([
 ])("a span of %d ms is %s", (ms, expected) => expect(formatSpan(ms)).toBe(expected));
 
 test.each([
-  [0, "$0.0000"],
+  [0, "$0"],
   [0.0312, "$0.0312"],
   [0.0999, "$0.0999"],
   [0.1, "$0.10"],

@@ -90,7 +90,7 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "PATH")]
     clear: Vec<String>,
     /// Only if the trigger still has this version.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
     /// Change nothing: try the change on the trigger's last deliveries, and say which conversations it would end.
     #[arg(long)]

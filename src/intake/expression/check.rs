@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{ExecutionError, ParseErrors, Program};
 
-use super::Invalid;
+use super::{Invalid, VARIABLES};
 
 const MAX_NODES: usize = 256;
 const MAX_LOOP_DEPTH: usize = 2;
@@ -90,7 +90,12 @@ impl<'p> Walk<'p> {
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.name(node.id, name),
-            Expr::Select(select) => self.node(&select.operand, loops),
+            Expr::Select(select) => {
+                if let Some(path) = self.of_event(&node.expr).filter(|path| !is_of_event(path)) {
+                    return Err(self.invalid(node.id, format!("reads `{path}`, which no event has")));
+                }
+                self.node(&select.operand, loops)
+            }
             Expr::List(list) => list.elements.iter().try_for_each(|item| self.node(item, loops)),
             Expr::Map(map) => self.entries(map.entries.iter().map(|entry| &entry.expr), loops),
             Expr::Struct(_) => Err(self.invalid(node.id, "builds a message, which is not allowed here".to_owned())),
@@ -131,6 +136,15 @@ impl<'p> Walk<'p> {
         Ok(())
     }
 
+    /// What is read of the event, such as `event.actor.login`. Its members are the same whatever was sent.
+    fn of_event(&self, expr: &Expr) -> Option<String> {
+        match expr {
+            Expr::Ident(name) => (name == "event" && !self.bound.contains(&name.as_str())).then(|| name.clone()),
+            Expr::Select(select) => Some(format!("{}.{}", self.of_event(&select.operand.expr)?, select.field)),
+            _ => None,
+        }
+    }
+
     fn name(&mut self, id: u64, name: &'p str) -> Result<(), Invalid> {
         if self.bound.contains(&name) || TYPES.contains(&name) {
             return Ok(());
@@ -146,6 +160,11 @@ impl<'p> Walk<'p> {
         let place = self.program.source_info().offset_for(id).map(|(start, _)| place(&self.program.source_info().source, start as usize));
         Invalid { problem, line: place.map(|(line, _)| line), column: place.map(|(_, column)| column) }
     }
+}
+
+/// Whether the event has this, as a value or as what holds values.
+fn is_of_event(path: &str) -> bool {
+    VARIABLES.iter().any(|(name, ..)| name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 /// Line and column, both from 1, of the character at `offset`.

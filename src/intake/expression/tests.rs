@@ -100,6 +100,9 @@ fn what_can_be_known_is_refused_when_saved_with_its_place() {
     for (source, part, line, column) in [
         ("event.kind ==", "cannot be read", Some(1), None),
         ("event.kind == 'a' &&\n  evnt.kind == 'b'", "`evnt`", Some(2), Some(3)),
+        ("event.kin == 'a'", "`event.kin`", Some(1), Some(6)),
+        ("has(event.actor.logn)", "`event.actor.logn`", Some(1), Some(4)),
+        ("[1].exists(n, event.kind.first == 'a')", "`event.kind.first`", Some(1), Some(25)),
         ("env.HOME == ''", "`env`", Some(1), Some(1)),
         ("payload.a.map(x, y)", "`y`", Some(1), Some(18)),
         ("shell('id')", "`shell`", Some(1), None),

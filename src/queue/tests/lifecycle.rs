@@ -80,7 +80,7 @@ on_every_database! {
         fenced(bed.queue.save_part(lease, part(1, 1, 0)).await);
         fenced(bed.queue.checkpoint(lease, 1, &manifest(1)).await);
         let tx = bed.store.begin().await.expect("begun");
-        assert_eq!(take_sequences(&tx, lease.run_id, lease.id, 1).await.expect("asked"), None);
+        assert_eq!(take_sequences(&tx, lease.run_id, lease.id, 1, None).await.expect("asked"), None);
         tx.rollback().await.expect("rolled back");
         let again = bed.claim_one().await;
         assert_eq!((again.run.id, again.lease.attempt, again.earlier.len()), (zombie.run.id, 2, 1));

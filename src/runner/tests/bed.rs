@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::Profile;
 use crate::domain::{
-    Action, BusyPolicy, Caps, DeliveryId, DeliveryOrigin, EntryKind, Event, NoticeCode, Requester, RequesterKind, RetryPolicy, Run, RunId,
-    RunKind, RunLimits, SessionMode, Settings, Source, Trigger, TriggerId, TriggerSpec, UnixMicros, Workspace,
+    BusyPolicy, DeliveryId, DeliveryOrigin, EntryKind, Event, NoticeCode, Requester, RequesterKind, Run, RunId, RunKind, RunLimits,
+    SessionMode, Settings, Source, TriggerId, UnixMicros, samples,
 };
 use crate::journal::Journal;
 use crate::queue::{Disposition, NewDelivery, Queue, RunRequest, RunThread};
@@ -47,7 +47,9 @@ impl Bed {
     pub(super) async fn with(limits: RunLimits, change: impl FnOnce(&mut Setup)) -> Self {
         let (store, dir) = scratch().await;
         let (queue, _writer) = Queue::start(store.clone(), CancellationToken::new());
-        let trigger = store.create_trigger(&trigger(limits), &[]).await.expect("created").id;
+        let mut trigger = samples::trigger(Source::Manual, "Review.");
+        trigger.spec.run_limits = limits;
+        let trigger = store.create_trigger(&trigger, &[]).await.expect("created").id;
         let profile = Profile {
             description: String::new(),
             restricted: true,
@@ -185,27 +187,4 @@ impl Bed {
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-fn trigger(run_limits: RunLimits) -> Trigger {
-    let (id, now) = (TriggerId::new(), UnixMicros::now());
-    let spec = TriggerSpec {
-        display_name: String::new(),
-        enabled: true,
-        resume_sessions: true,
-        hmac: None,
-        author_rule: Default::default(),
-        filter_expression: String::new(),
-        start_expression: String::new(),
-        thread_key_expression: String::new(),
-        action: Action::Prompt { template: "Review.".to_owned(), follow_up_template: None },
-        workspace: Workspace::Scratch,
-        agent: Default::default(),
-        run_limits,
-        caps: Caps::default(),
-        busy: None,
-        retry: RetryPolicy::default(),
-    };
-    let (slug, hook_token) = ("t".to_owned(), "token".to_owned());
-    Trigger { id, slug, source: Source::Manual, hook_token, secrets: Vec::new(), spec, version: 1, create_time: now, update_time: now }
 }

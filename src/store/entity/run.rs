@@ -89,6 +89,8 @@ pub(crate) struct Model {
     pub cost_nano: i64,
     #[sea_orm(column_type = "Text")]
     pub cost_basis: String,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub metered: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -75,39 +75,84 @@ struct UsageShape {
     basis: String,
 }
 
+impl UsageShape {
+    fn of(model: &str, usage: Usage) -> Self {
+        Self {
+            model: model.to_owned(),
+            input: usage.input_tokens,
+            output: usage.output_tokens,
+            cache_read: usage.cache_read_tokens,
+            cache_write: usage.cache_write_tokens,
+            thinking: usage.thinking_tokens,
+            cost_nano: usage.cost.0,
+            basis: usage.cost_basis.to_string(),
+        }
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        Ok(Usage {
+            input_tokens: self.input,
+            output_tokens: self.output,
+            cache_read_tokens: self.cache_read,
+            cache_write_tokens: self.cache_write,
+            thinking_tokens: self.thinking,
+            cost: NanoUsd(self.cost_nano),
+            cost_basis: word(&self.basis)?,
+        })
+    }
+}
+
 /// Usage by model; empty text: none.
 pub(crate) fn by_model_from(text: &str) -> Result<Vec<(String, Usage)>> {
     let shapes: Vec<UsageShape> = from_json(text)?;
     shapes
         .into_iter()
-        .map(|s| {
-            let usage = Usage {
-                input_tokens: s.input,
-                output_tokens: s.output,
-                cache_read_tokens: s.cache_read,
-                cache_write_tokens: s.cache_write,
-                thinking_tokens: s.thinking,
-                cost: NanoUsd(s.cost_nano),
-                cost_basis: word(&s.basis)?,
-            };
-            Ok((s.model, usage))
+        .map(|shape| {
+            let usage = shape.usage()?;
+            Ok((shape.model, usage))
         })
         .collect()
 }
 
 /// As stored.
 pub(crate) fn by_model_to(by_model: &[(String, Usage)]) -> String {
-    let shape = |(model, u): &(String, Usage)| UsageShape {
-        model: model.clone(),
-        input: u.input_tokens,
-        output: u.output_tokens,
-        cache_read: u.cache_read_tokens,
-        cache_write: u.cache_write_tokens,
-        thinking: u.thinking_tokens,
-        cost_nano: u.cost.0,
-        basis: u.cost_basis.to_string(),
-    };
+    let shape = |(model, usage): &(String, Usage)| UsageShape::of(model, *usage);
     if by_model.is_empty() { String::new() } else { to_json(&by_model.iter().map(shape).collect::<Vec<_>>()) }
+}
+
+/// What an attempt was metered to have used, while it is live.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Metered {
+    /// Which attempt.
+    pub(crate) attempt: i32,
+    /// All that it used so far.
+    pub(crate) usage: Usage,
+    /// Tokens of context, and how many the model can hold.
+    pub(crate) context_tokens: i64,
+    pub(crate) context_window_tokens: i64,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct MeteredShape {
+    attempt: i32,
+    context: i64,
+    window: i64,
+    #[serde(flatten)]
+    usage: UsageShape,
+}
+
+/// From what is stored.
+pub(crate) fn metered_from(text: &str) -> Result<Metered> {
+    let shape: MeteredShape = from_json(text)?;
+    let (attempt, context_tokens, context_window_tokens) = (shape.attempt, shape.context, shape.window);
+    Ok(Metered { attempt, usage: shape.usage.usage()?, context_tokens, context_window_tokens })
+}
+
+/// As stored.
+pub(crate) fn metered_to(metered: &Metered) -> String {
+    let Metered { attempt, usage, context_tokens, context_window_tokens } = *metered;
+    to_json(&MeteredShape { attempt, context: context_tokens, window: context_window_tokens, usage: UsageShape::of("", usage) })
 }
 
 /// Warnings; a word that a later version wrote is left out.
@@ -160,6 +205,8 @@ mod tests {
         assert_eq!(manifest_from(&manifest_to(&manifest)).expect("reads"), manifest);
         let by_model = vec![("m".to_owned(), Usage { cost: NanoUsd(5), cost_basis: CostBasis::Metered, ..Usage::default() })];
         assert_eq!(by_model_from(&by_model_to(&by_model)).expect("reads"), by_model);
+        let metered = Metered { attempt: 2, usage: by_model[0].1, context_tokens: 7, context_window_tokens: 9 };
+        assert_eq!(metered_from(&metered_to(&metered)).expect("reads"), metered);
         let warnings = vec![RunWarning::CacheCold, RunWarning::NotSandboxed];
         assert_eq!(warnings_from(&warnings_to(&warnings)), warnings);
         let headers = vec![Header { name: "x".to_owned(), value: vec![0, 255, 10] }, Header { name: "y".to_owned(), value: vec![] }];

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::entity::{attempt, limit, run, run_delivery, session};
 use super::{usage, word, word_or_none};
 use crate::domain::{
-    Attempt, DeliveryId, Failure, NanoUsd, Requester, Result, Run, RunId, RunStatus, SessionId, TriggerId, UnixMicros, Wait, WaitReason,
-    WorkerId,
+    Attempt, CostBasis, DeliveryId, Failure, NanoUsd, Requester, Result, Run, RunId, RunKind, RunStatus, SessionId, SessionMode, TriggerId,
+    UnixMicros, Wait, WaitReason, WorkerId,
 };
-use crate::store::payload::{by_model_from, warnings_from};
+use crate::store::payload::{Metered, by_model_from, metered_from, warnings_from};
 
 /// How many deliveries a run shows.
 const SHOWN_DELIVERIES: i32 = 50;
@@ -92,29 +92,111 @@ pub(crate) async fn runs_of(db: &impl ConnectionTrait, rows: Vec<run::Model>, wh
     for link in links {
         deliveries.entry(link.run_id).or_default().push(DeliveryId(link.delivery_id));
     }
+    // Attempts are told of only if `whole`; what a live run used so far is told always.
+    let with_attempts: Vec<Uuid> = rows.iter().filter(|row| whole || row.metered.is_some()).map(|row| row.id).collect();
     let mut attempts: HashMap<Uuid, Vec<Attempt>> = HashMap::new();
-    if whole {
-        let found = attempt::Entity::find().filter(attempt::Column::RunId.is_in(ids)).order_by_asc(attempt::Column::Number).all(db).await?;
-        for row in found {
+    if !with_attempts.is_empty() {
+        let found = attempt::Entity::find().filter(attempt::Column::RunId.is_in(with_attempts));
+        for row in found.order_by_asc(attempt::Column::Number).all(db).await? {
             attempts.entry(row.run_id).or_default().push(attempt_of(row)?);
         }
     }
     rows.into_iter()
         .map(|row| {
+            let metered = row.metered.as_deref().map(metered_from).transpose()?;
             let by_model = if whole { by_model_from(&row.by_model)? } else { Vec::new() };
             let id = row.id;
             let queued = row.status == RunStatus::Queued.as_str();
             let (wait, queue_position) = if queued { (around.wait(&row), around.position(&row)) } else { (None, 0) };
-            Ok(Run {
-                wait,
-                queue_position,
-                by_model,
-                delivery_ids: deliveries.remove(&id).unwrap_or_default(),
-                attempts: attempts.remove(&id).unwrap_or_default(),
-                ..run_of(row)?
-            })
+            let attempts = attempts.remove(&id).unwrap_or_default();
+            let mut run =
+                Run { wait, queue_position, by_model, delivery_ids: deliveries.remove(&id).unwrap_or_default(), attempts, ..run_of(row)? };
+            if let Some(metered) = metered {
+                add_metered(&mut run, metered);
+            }
+            if !whole {
+                run.attempts.clear();
+            }
+            Ok(run)
         })
         .collect()
+}
+
+/// Adds what the present attempt was metered to have used beyond what is counted of it.
+fn add_metered(run: &mut Run, metered: Metered) {
+    let Some(attempt) = run.attempts.iter_mut().find(|attempt| attempt.number == metered.attempt) else { return };
+    let more = metered.usage.beyond(attempt.usage);
+    if more.is_none() {
+        return;
+    }
+    attempt.usage = attempt.usage.plus(more);
+    run.usage = run.usage.plus(more);
+    (run.context_tokens, run.context_window_tokens) = (metered.context_tokens, metered.context_window_tokens);
+}
+
+/// A run at the tail of this session, due now.
+pub(crate) fn new_run(id: RunId, session: &session::Model, kind: RunKind, requested_by: &Requester) -> run::Model {
+    let now = UnixMicros::now().0;
+    run::Model {
+        id: id.0,
+        session_id: session.id,
+        seq: session.tail + 1,
+        trigger_id: session.trigger_id,
+        trigger_slug: session.trigger_slug.clone(),
+        thread_key: session.thread_key.clone(),
+        title: session.title.clone(),
+        kind: kind.to_string(),
+        status: RunStatus::Queued.to_string(),
+        not_before: now,
+        wait_reason: String::new(),
+        attempt: 0,
+        interruptions: 0,
+        lease_id: None,
+        cancel_requested: false,
+        cancel_reason: String::new(),
+        cancel_mode: String::new(),
+        requester_kind: requested_by.kind.to_string(),
+        requester_id: requested_by.id.clone(),
+        requester_name: requested_by.display_name.clone(),
+        session_mode: SessionMode::Default.to_string(),
+        prompt_override: None,
+        prompt: None,
+        prompt_kind: None,
+        delivery_count: 0,
+        retry_of: None,
+        lineage: None,
+        continued_from: None,
+        generation: session.generation,
+        turn: 0,
+        model: String::new(),
+        agent_version: String::new(),
+        profile: String::new(),
+        billing: None,
+        by_model: String::new(),
+        max_cost_nano: 0,
+        context_tokens: 0,
+        context_window_tokens: 0,
+        result_text: String::new(),
+        failure_reason: None,
+        failure_message: String::new(),
+        failure_api_status: None,
+        warnings: String::new(),
+        first_sequence: 1,
+        next_sequence: 1,
+        transcript_rewrite: 0,
+        transcript_bytes: 0,
+        create_time: now,
+        start_time: None,
+        end_time: None,
+        input_tokens: 0,
+        output_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        thinking_tokens: 0,
+        cost_nano: 0,
+        cost_basis: CostBasis::Reported.to_string(),
+        metered: None,
+    }
 }
 
 /// A run as its row alone tells.

@@ -7,7 +7,63 @@ use uuid::Uuid;
 
 use super::entity::{conversation, session};
 use super::{usage, word};
-use crate::domain::{Conversation, Result, RunId, Session, SessionId, SessionOrigin, TriggerId, UnixMicros};
+use crate::domain::{
+    Conversation, CostBasis, Result, RunId, Session, SessionId, SessionKind, SessionOrigin, SessionState, TriggerId, UnixMicros,
+};
+
+/// A session of a thread without a key, in which nothing has run yet.
+pub(crate) fn new_session(id: SessionId, trigger: TriggerId, trigger_slug: &str) -> session::Model {
+    let now = UnixMicros::now().0;
+    session::Model {
+        id: id.0,
+        bucket: 0,
+        trigger_id: trigger.0,
+        trigger_slug: trigger_slug.to_owned(),
+        kind: SessionKind::Thread.to_string(),
+        thread_key: None,
+        title: String::new(),
+        url: String::new(),
+        state: SessionState::Idle.to_string(),
+        ready_time: 0,
+        head: 1,
+        tail: 0,
+        epoch: 0,
+        lease_id: None,
+        worker_id: None,
+        last_worker_id: None,
+        generation: 1,
+        agent_session_id: None,
+        fingerprint: None,
+        origin: SessionOrigin::First.to_string(),
+        agent: String::new(),
+        profile: String::new(),
+        model: String::new(),
+        agent_version: String::new(),
+        turn_count: 0,
+        turns_since_compaction: 0,
+        run_count: 0,
+        queued_count: 0,
+        live_run_id: None,
+        last_run_id: None,
+        agent_total_cost_nano: 0,
+        last_cache_share: None,
+        context_tokens: 0,
+        manifest: String::new(),
+        transcript_bytes: 0,
+        forked_from: None,
+        forked_run_id: None,
+        display_name: String::new(),
+        create_time: now,
+        last_use_time: now,
+        input_tokens: 0,
+        output_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        thinking_tokens: 0,
+        cost_nano: 0,
+        cost_basis: CostBasis::Reported.to_string(),
+    }
+}
 
 /// A session without its conversations.
 pub(crate) fn session_of(row: session::Model) -> Result<Session> {

@@ -1,5 +1,7 @@
 import { signal } from "@preact/signals";
+import type { Run } from "@reprise/client";
 import { useEffect, useState } from "preact/hooks";
+import { costText } from "../lib/cost.ts";
 import { formatAge, formatExact, formatMoney, formatSpan, formatWhen, shortId } from "../lib/format.ts";
 import { Icon } from "./icon.tsx";
 
@@ -106,4 +108,10 @@ export function Span({ from, to }: { from: number | undefined; to?: number | und
 /** An amount; an unknown one is a dash. */
 export function Money({ usd }: { usd: number | undefined }) {
   return <span>{usd === undefined ? "–" : formatMoney(usd)}</span>;
+}
+
+/** What a run cost, or costs so far. */
+export function Cost({ run }: { run: Pick<Run, "state" | "startTime" | "usage"> }) {
+  const { text, title } = costText(run);
+  return <span title={title}>{text}</span>;
 }

@@ -29,7 +29,7 @@ async function* observed<T>(messages: AsyncIterable<T>, failed: (thrown: unknown
 }
 
 function judge(error: RepriseError, usedKey: string | undefined): void {
-  if (error.reason === "KEY_MISSING" || error.reason === "KEY_INVALID") noteRefused(usedKey);
+  if (error.code === Code.Unauthenticated) noteRefused(usedKey);
   // An answer with a reason came from the server, which is therefore there; unless it says that it is going.
   if (error.reason && error.reason !== "DRAINING") noteUp();
   else if (error.transient && error.code !== Code.Canceled) noteDown(error);

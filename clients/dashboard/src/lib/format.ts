@@ -50,6 +50,7 @@ export function formatAge(ms: number): string {
 /** Two decimals from $0.10 up, four below. */
 export function formatMoney(usd: number): string {
   const size = Math.abs(usd);
+  if (size === 0) return "$0";
   const sign = usd < 0 ? "−" : "";
   if (size > 0 && size < 0.00005) return `${sign}<$0.0001`;
   return `${sign}$${size.toLocaleString("en", fraction(size < 0.1 ? 4 : 2))}`;

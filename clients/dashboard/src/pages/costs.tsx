@@ -200,6 +200,11 @@ function average(rows: readonly UsageRow[], answer: QueryUsageResponse | undefin
   };
 }
 
+/** A round amount beside an axis, where the decimals of small amounts say nothing. */
+function atTick(usd: number): string {
+  return formatMoney(usd).replace(/(\.\d\d)00$/, "$1");
+}
+
 function Charts({ answer, range, zone }: { answer: QueryUsageResponse | undefined; range: Range; zone: string }) {
   if (!answer) {
     return (
@@ -219,7 +224,7 @@ function Charts({ answer, range, zone }: { answer: QueryUsageResponse | undefine
         <Plot
           label={`Cost by the ${every}, fresh against continued`}
           positions={positions}
-          format={formatMoney}
+          format={atTick}
           series={[
             { label: "continued", kind: "bar", tone: "quiet", values: costs(isContinued) },
             { label: "fresh", kind: "bar", tone: "copper", values: costs((row) => !isContinued(row)) },

@@ -8,12 +8,11 @@ import { Empty, Loading, Segments, State } from "../components/basics.tsx";
 import { ErrorNotice } from "../components/error.tsx";
 import { Choice } from "../components/form.tsx";
 import { type Column, List, MoreButton, NewChip } from "../components/list.tsx";
-import { Age, CopyBlock, Money, Span } from "../components/text.tsx";
+import { Age, CopyBlock, Cost, Span } from "../components/text.tsx";
 import { reprise } from "../data/api.ts";
 import { useRunRows } from "../data/lists.ts";
 import { useAction, useQuery } from "../data/query.ts";
 import { noteListed } from "../data/trail.ts";
-import { costOf } from "../lib/cost.ts";
 import { formatShare, shortId, toMs } from "../lib/format.ts";
 import { legible } from "../lib/legible.ts";
 import { failureWord, lineageWord, runEnded, runState } from "../lib/words.ts";
@@ -172,7 +171,7 @@ const COLUMNS: readonly Column<Run>[] = [
     cell: (run) => <span class="f2">{memoryWords(run)}</span>,
     narrow: "hide",
   },
-  { label: "cost", cell: (run) => <Money usd={costOf(run)} />, right: true, narrow: "hide" },
+  { label: "cost", cell: (run) => <Cost run={run} />, right: true, narrow: "hide" },
   {
     label: "cache",
     cell: (run) => <span class="f2">{run.usage?.cacheShare === undefined ? "–" : formatShare(run.usage.cacheShare)}</span>,

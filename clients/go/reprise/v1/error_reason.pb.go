@@ -28,6 +28,7 @@ const (
 //
 // Every rpc may give KEY_MISSING, KEY_INVALID, KEY_EXPIRED, ORIGIN_REFUSED, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING,
 // STORE_UNAVAILABLE and INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
+// A stream ends with KEY_INVALID or KEY_EXPIRED some seconds after its key was revoked or over.
 type ErrorReason int32
 
 const (

@@ -636,7 +636,7 @@ const (
 	CostBasis_COST_BASIS_REPORTED CostBasis = 1
 	// Difference of the totals that the agent reported for the session.
 	CostBasis_COST_BASIS_DERIVED CostBasis = 2
-	// An estimate from the tokens seen in the output, since the agent ended before it reported a cost.
+	// An estimate from the tokens seen in the output: the agent is still at work, or ended before it reported a cost.
 	CostBasis_COST_BASIS_METERED CostBasis = 3
 	// Not known; the true cost may be higher.
 	CostBasis_COST_BASIS_UNKNOWN CostBasis = 4

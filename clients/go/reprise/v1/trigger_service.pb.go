@@ -1689,7 +1689,8 @@ func (x *ReplayDeliveriesResponse) GetQueuedCount() int32 {
 // Request of EvaluateTrigger.
 type EvaluateTriggerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's.
+	// The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's. Without,
+	// it needs a source and an action, as for CreateTrigger, and is tried on what came in last from that source.
 	Trigger *Trigger `protobuf:"bytes,1,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	// Number of deliveries, newest first. 0: 50; more than 500: 500; negative is refused.
 	DeliveryCount int32 `protobuf:"varint,2,opt,name=delivery_count,json=deliveryCount,proto3" json:"delivery_count,omitempty"`

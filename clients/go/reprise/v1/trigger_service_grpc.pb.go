@@ -75,8 +75,9 @@ type TriggerServiceClient interface {
 	// Replays every delivery that the filters find, oldest first, at most 1,000. Those whose body is no longer kept are
 	// left out. A repeat with the same `request_id` gets the first answer. Own errors: QUEUE_FULL, REQUEST_ID_REUSED.
 	ReplayDeliveries(ctx context.Context, in *ReplayDeliveriesRequest, opts ...grpc.CallOption) (*ReplayDeliveriesResponse, error)
-	// Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-	// nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+	// Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+	// is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+	// errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
 	EvaluateTrigger(ctx context.Context, in *EvaluateTriggerRequest, opts ...grpc.CallOption) (*EvaluateTriggerResponse, error)
 	// Follows the list of deliveries: the newest ones that match, oldest of them first, then `snapshot_complete`, then each
 	// one that arrives or changes. A client that hears nothing for 30 s calls again and replaces rows by id. Own errors:
@@ -283,8 +284,9 @@ type TriggerServiceServer interface {
 	// Replays every delivery that the filters find, oldest first, at most 1,000. Those whose body is no longer kept are
 	// left out. A repeat with the same `request_id` gets the first answer. Own errors: QUEUE_FULL, REQUEST_ID_REUSED.
 	ReplayDeliveries(context.Context, *ReplayDeliveriesRequest) (*ReplayDeliveriesResponse, error)
-	// Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-	// nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+	// Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+	// is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+	// errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
 	EvaluateTrigger(context.Context, *EvaluateTriggerRequest) (*EvaluateTriggerResponse, error)
 	// Follows the list of deliveries: the newest ones that match, oldest of them first, then `snapshot_complete`, then each
 	// one that arrives or changes. A client that hears nothing for 30 s calls again and replaces rows by id. Own errors:

@@ -4,10 +4,9 @@ import { Empty, State } from "../../components/basics.tsx";
 import { ask } from "../../components/dialog.tsx";
 import { ErrorNotice } from "../../components/error.tsx";
 import { type Column, List, RowAction, RowActions } from "../../components/list.tsx";
-import { Age, CopyBlock, clock, Money, Span, When } from "../../components/text.tsx";
+import { Age, CopyBlock, Cost, clock, Span, When } from "../../components/text.tsx";
 import { reprise } from "../../data/api.ts";
 import { useAction, useQuery } from "../../data/query.ts";
-import { costOf } from "../../lib/cost.ts";
 import { formatShare, plural, shortId, toMs } from "../../lib/format.ts";
 import { legible } from "../../lib/legible.ts";
 import { runEnded, runState } from "../../lib/words.ts";
@@ -39,7 +38,7 @@ export function RunningList({ runs, lines }: { runs: readonly Run[]; lines: Read
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
     { narrow: "line", cell: titleOf },
     { label: "last line", narrow: "line", cell: (run) => <Line run={run} line={lines.get(run.id)} /> },
-    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={costOf(run)} /> },
+    { label: "cost", narrow: "hide", right: true, cell: (run) => <Cost run={run} /> },
     { label: "cache", narrow: "hide", right: true, cell: (run) => <span class="f2">{shareOf(run)}</span> },
     {
       label: "run",
@@ -157,7 +156,7 @@ export function FailedList({ runs }: { runs: readonly Run[] }) {
     { label: "thread", narrow: "corner", cell: (run) => <Thread run={run} /> },
     { narrow: "line", cell: titleOf },
     { label: "reason", narrow: "line", cell: (run) => <Reason run={run} /> },
-    { label: "cost", narrow: "hide", right: true, cell: (run) => <Money usd={costOf(run)} /> },
+    { label: "cost", narrow: "hide", right: true, cell: (run) => <Cost run={run} /> },
     {
       narrow: "line",
       cell: (run) => (

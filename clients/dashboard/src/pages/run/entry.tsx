@@ -135,11 +135,11 @@ function AgentStarted({ started }: { started: AgentStartedEntry }) {
     plural(started.tools.length, "tool"),
     started.mcpServers.length > 0 ? plural(started.mcpServers.length, "MCP server") : "",
     broken.length > 0 ? broken.map((one) => `${one.name} ${one.status}`).join(", ") : "",
-    started.agentSessionId ? `session ${shortId(started.agentSessionId)}` : "",
   ];
   return (
     <p class="sys" title={`${started.agentSessionId}\n${started.tools.join(", ")}`}>
       {parts.filter(Boolean).join(" · ")}
+      {started.agentSessionId && <span class="nowrap"> · session {shortId(started.agentSessionId)}</span>}
     </p>
   );
 }

@@ -5,8 +5,8 @@ import { runEnded } from "../../lib/words.ts";
 const LOOKED_AT = 500;
 
 /**
- * A live run with what its present attempt has used by now. The run itself counts an attempt once it is over; until
- * then the journal says how far it is.
+ * A live run with what it has used by now. The run was told when something of note changed; the newest entry of its present
+ * attempt is newer than that.
  */
 export function withLiveUsage(run: Run | undefined, entries: readonly JournalEntry[]): Run | undefined {
   if (!run || runEnded(run)) return run;
@@ -15,20 +15,22 @@ export function withLiveUsage(run: Run | undefined, entries: readonly JournalEnt
     if (entry?.kind.case !== "usage") continue;
     if (entry.attempt !== run.attempt) return run;
     const { usage, contextTokens, contextWindowTokens } = entry.kind.value;
-    return { ...run, contextTokens, contextWindowTokens, ...(usage ? { usage: plus(run.usage, usage) } : {}) };
+    if (!usage) return run;
+    const before = run.attempts.filter((attempt) => attempt.number < entry.attempt);
+    return { ...run, contextTokens, contextWindowTokens, usage: before.reduce((sum, one) => plus(sum, one.usage), usage) };
   }
   return run;
 }
 
 /** Both together; the share of the cache is that of the later one, as it is for a run. */
-function plus(before: Usage | undefined, now: Usage): Usage {
+function plus(now: Usage, before: Usage | undefined): Usage {
   if (!before) return now;
   return {
     ...now,
-    inputTokens: before.inputTokens + now.inputTokens,
-    outputTokens: before.outputTokens + now.outputTokens,
-    cacheReadTokens: before.cacheReadTokens + now.cacheReadTokens,
-    cacheWriteTokens: before.cacheWriteTokens + now.cacheWriteTokens,
-    costUsd: before.costUsd + now.costUsd,
+    inputTokens: now.inputTokens + before.inputTokens,
+    outputTokens: now.outputTokens + before.outputTokens,
+    cacheReadTokens: now.cacheReadTokens + before.cacheReadTokens,
+    cacheWriteTokens: now.cacheWriteTokens + before.cacheWriteTokens,
+    costUsd: now.costUsd + before.costUsd,
   };
 }

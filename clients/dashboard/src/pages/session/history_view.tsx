@@ -2,9 +2,8 @@ import type { Delivery, Run, Session } from "@reprise/client";
 import { hrefs } from "../../app/routes.ts";
 import { Empty, State } from "../../components/basics.tsx";
 import { type Column, List, NewChip } from "../../components/list.tsx";
-import { CopyBlock, clock, Money, Span, When } from "../../components/text.tsx";
+import { CopyBlock, Cost, clock, Span, When } from "../../components/text.tsx";
 import type { LiveRows } from "../../data/rows.ts";
-import { costOf } from "../../lib/cost.ts";
 import { formatClock, formatDay, formatExact, formatShare, toMs } from "../../lib/format.ts";
 import { legible } from "../../lib/legible.ts";
 import { deliveryOutcome } from "../../lib/words.ts";
@@ -66,7 +65,7 @@ function columns(most: number): readonly Column<HistoryRow>[] {
       label: "cost",
       right: true,
       narrow: "hide",
-      cell: ({ run }) => (run ? <Money usd={costOf(run)} /> : null),
+      cell: ({ run }) => (run ? <Cost run={run} /> : null),
     },
     {
       label: "cache",

@@ -1,6 +1,6 @@
 import { type Conversation, type Delivery, DeliveryOutcome, Lineage, type Run, RunKind, RunState, SessionOrigin } from "@reprise/client";
-import { costOf } from "../../lib/cost.ts";
-import { formatDay, formatMoney, formatSpan, toMs } from "../../lib/format.ts";
+import { costText } from "../../lib/cost.ts";
+import { formatDay, formatSpan, toMs } from "../../lib/format.ts";
 import { legible } from "../../lib/legible.ts";
 import { deliveryOutcome, lineageWord } from "../../lib/words.ts";
 
@@ -269,8 +269,7 @@ function barsOf(runs: readonly Run[], x: (time: number) => number, now: number):
     const at = x(start);
     const live = end === undefined;
     const label = howItBegan(run);
-    const known = costOf(run);
-    const cost = known === undefined ? "–" : formatMoney(known);
+    const cost = costText(run).text;
     const rest = live ? cost : `${formatSpan(end - start)} · ${cost}`;
     const labelled = at >= free;
     if (labelled) free = at + Math.max(label.length, rest.length) * CHAR + 12;

@@ -405,7 +405,7 @@ class _CostBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CostBasis.V
     COST_BASIS_DERIVED: _CostBasis.ValueType  # 2
     """Difference of the totals that the agent reported for the session."""
     COST_BASIS_METERED: _CostBasis.ValueType  # 3
-    """An estimate from the tokens seen in the output, since the agent ended before it reported a cost."""
+    """An estimate from the tokens seen in the output: the agent is still at work, or ended before it reported a cost."""
     COST_BASIS_UNKNOWN: _CostBasis.ValueType  # 4
     """Not known; the true cost may be higher."""
 
@@ -419,7 +419,7 @@ COST_BASIS_REPORTED: CostBasis.ValueType  # 1
 COST_BASIS_DERIVED: CostBasis.ValueType  # 2
 """Difference of the totals that the agent reported for the session."""
 COST_BASIS_METERED: CostBasis.ValueType  # 3
-"""An estimate from the tokens seen in the output, since the agent ended before it reported a cost."""
+"""An estimate from the tokens seen in the output: the agent is still at work, or ended before it reported a cost."""
 COST_BASIS_UNKNOWN: CostBasis.ValueType  # 4
 """Not known; the true cost may be higher."""
 Global___CostBasis: _TypeAlias = CostBasis  # noqa: Y015

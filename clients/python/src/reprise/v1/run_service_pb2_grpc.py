@@ -134,8 +134,8 @@ class RunServiceServicer:
         """Reads what the agent of a run wrote, byte for byte and in the order in which it was read: each line of `stdout` and
         `stderr` as one line of zstd-compressed JSON, `{sequence, attempt, time, stream, line}`. A line that is no UTF-8 has
         `line_base64` instead of `line`. `sequence` is that of the entry which the line made, or of the one before it. `cut` is
-        true where the rest of a line was not kept: it was longer than 16 MiB, a crash came in between, or it was stored before
-        whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
+        true where the rest of a line was not kept: of a line longer than 16 MiB only the first 64 KiB are, a crash came in
+        between, or it was stored before whole lines were. Past `runner.output_limit_bytes` nothing is kept, of either stream. The one exception are the pieces of
         messages (`stream_event`) of the agent's stdout: each has an id of its own, so that they would take three times the room
         of the whole messages, which follow them and contain their text. Own errors: RESOURCE_NOT_FOUND.
         """

@@ -883,7 +883,9 @@ class EvaluateTriggerRequest(_message.Message):
     """Number of deliveries, newest first. 0: 50; more than 500: 500; negative is refused."""
     @_builtins.property
     def trigger(self) -> _trigger_pb2.Trigger:
-        """The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's."""
+        """The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's. Without,
+        it needs a source and an action, as for CreateTrigger, and is tried on what came in last from that source.
+        """
 
     def __init__(
         self,

@@ -202,8 +202,9 @@ class TriggerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateTrigger(self, request, context):
-        """Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-        nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+        """Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+        is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+        errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

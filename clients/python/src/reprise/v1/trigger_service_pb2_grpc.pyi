@@ -76,8 +76,9 @@ class TriggerServiceStub:
     left out. A repeat with the same `request_id` gets the first answer. Own errors: QUEUE_FULL, REQUEST_ID_REUSED.
     """
     EvaluateTrigger: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.EvaluateTriggerRequest, _trigger_service_pb2.EvaluateTriggerResponse]
-    """Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-    nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+    """Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+    is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+    errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
     """
     WatchDeliveries: _grpc.UnaryStreamMultiCallable[_trigger_service_pb2.WatchDeliveriesRequest, _trigger_service_pb2.WatchDeliveriesResponse]
     """Follows the list of deliveries: the newest ones that match, oldest of them first, then `snapshot_complete`, then each
@@ -135,8 +136,9 @@ class TriggerServiceAsyncStub(TriggerServiceStub):
     left out. A repeat with the same `request_id` gets the first answer. Own errors: QUEUE_FULL, REQUEST_ID_REUSED.
     """
     EvaluateTrigger: _aio.UnaryUnaryMultiCallable[_trigger_service_pb2.EvaluateTriggerRequest, _trigger_service_pb2.EvaluateTriggerResponse]  # type: ignore[assignment]
-    """Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-    nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+    """Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+    is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+    errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
     """
     WatchDeliveries: _aio.UnaryStreamMultiCallable[_trigger_service_pb2.WatchDeliveriesRequest, _trigger_service_pb2.WatchDeliveriesResponse]  # type: ignore[assignment]
     """Follows the list of deliveries: the newest ones that match, oldest of them first, then `snapshot_complete`, then each
@@ -263,8 +265,9 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trigger_service_pb2.EvaluateTriggerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trigger_service_pb2.EvaluateTriggerResponse, _abc.Awaitable[_trigger_service_pb2.EvaluateTriggerResponse]]:
-        """Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-        nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+        """Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+        is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+        errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -19,6 +19,7 @@ export const file_reprise_v1_error_reason: GenFile = /*@__PURE__*/
  *
  * Every rpc may give KEY_MISSING, KEY_INVALID, KEY_EXPIRED, ORIGIN_REFUSED, FIELD_INVALID, MESSAGE_TOO_LARGE, DRAINING,
  * STORE_UNAVAILABLE and INTERNAL_ERROR, every rpc that names a resource RESOURCE_NOT_FOUND; each rpc documents the others.
+ * A stream ends with KEY_INVALID or KEY_EXPIRED some seconds after its key was revoked or over.
  *
  * @generated from enum reprise.v1.ErrorReason
  */

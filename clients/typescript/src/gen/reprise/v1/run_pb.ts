@@ -1233,7 +1233,7 @@ export enum CostBasis {
   DERIVED = 2,
 
   /**
-   * An estimate from the tokens seen in the output, since the agent ended before it reported a cost.
+   * An estimate from the tokens seen in the output: the agent is still at work, or ended before it reported a cost.
    *
    * @generated from enum value: COST_BASIS_METERED = 3;
    */

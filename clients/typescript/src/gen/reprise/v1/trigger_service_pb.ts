@@ -978,7 +978,8 @@ export const ReplayDeliveriesResponseSchema: GenMessage<ReplayDeliveriesResponse
  */
 export type EvaluateTriggerRequest = Message<"reprise.v1.EvaluateTriggerRequest"> & {
   /**
-   * The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's.
+   * The draft. With `id` (an id or a slug) of an existing trigger, the fields that are absent are the trigger's. Without,
+   * it needs a source and an action, as for CreateTrigger, and is tried on what came in last from that source.
    *
    * @generated from field: reprise.v1.Trigger trigger = 1;
    */
@@ -1377,8 +1378,9 @@ export const TriggerService: GenService<{
     output: typeof ReplayDeliveriesResponseSchema;
   },
   /**
-   * Takes the last deliveries of a trigger through the rules of a draft and says what would change. Nothing is stored and
-   * nothing runs. Own errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
+   * Takes the last deliveries of a trigger through the rules of a draft and says what would change. A draft without `id`
+   * is tried on the last deliveries of its source, whichever trigger they came to. Nothing is stored and nothing runs. Own
+   * errors: RESOURCE_NOT_FOUND, FIELD_INVALID, EXPRESSION_INVALID, TEMPLATE_INVALID.
    *
    * @generated from rpc reprise.v1.TriggerService.EvaluateTrigger
    */
