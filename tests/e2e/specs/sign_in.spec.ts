@@ -80,3 +80,21 @@ test("a key that is revoked meanwhile leads to the sign-in, and from there back 
     await own.stop();
   }
 });
+
+test("a page that is only looked at leads to the sign-in when its key is revoked", async ({ context, offences }) => {
+  const own = new Server("fake");
+  try {
+    await own.start();
+    offences.origins.push(own.origin);
+    const page = await context.newPage();
+    await page.goto(`${own.origin}/runs`);
+    await page.getByLabel(key).fill(KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await expect(page.getByRole("heading", { level: 1, name: "Runs" })).toBeVisible();
+    await own.revokeKeys();
+    await expect(page.getByText("The server no longer takes this key.")).toBeVisible({ timeout: 10_000 });
+    expect(page.url()).toBe(`${own.origin}/runs`);
+  } finally {
+    await own.stop();
+  }
+});

@@ -89,9 +89,17 @@ export class Server {
 
   /** Makes every session look as if it had last been used so many days ago. */
   async age(days: number): Promise<void> {
-    const change =
-      "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute('UPDATE sessions SET last_use_time = last_use_time - ?', (int(sys.argv[2]),)); d.commit()";
-    await output("python3", ["-c", change, join(this.home, "data/reprise.db"), String(days * 86_400_000_000)]);
+    await this.#sql(`UPDATE sessions SET last_use_time = last_use_time - ${days * 86_400_000_000}`);
+  }
+
+  /** Revokes every key while the server runs, as another server on the same database would. */
+  async revokeKeys(): Promise<void> {
+    await this.#sql("DELETE FROM api_keys");
+  }
+
+  async #sql(change: string): Promise<void> {
+    const program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=10); d.execute(sys.argv[2]); d.commit()";
+    await output("python3", ["-c", program, join(this.home, "data/reprise.db"), change]);
   }
 
   /** Signs a webhook as its sender would and posts it to the trigger's address. */
