@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long form of tests/it/torture: servers and their database die, freeze and come back under load, in debug builds, whose
-# fail points end them at named places of their work. REPRISE_CHAOS_SEED sets what the dice begin with; a word as argument
+# fail points end them at named places of their work. REPRISE_TORTURE_SEED sets what the dice begin with; a word as argument
 # picks tests by name. What it does is said at the end of each test.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -20,11 +20,11 @@ impl UnixMicros {
         pace().map_or_else(Self::system, |pace| pace.now(Instant::now()))
     }
 
-    /// The time as it was last said to be, which may be earlier than [`UnixMicros::now`] after a clock was set back: for what
-    /// others signed under their own clocks.
+    /// How far [`UnixMicros::now`] is ahead of what the time was last said to be, after a clock was set back: what others
+    /// sign, they sign under their own clocks.
     #[must_use]
-    pub fn truth() -> Self {
-        pace().map_or_else(Self::system, |pace| pace.truth(Instant::now()))
+    pub fn ahead() -> Duration {
+        pace().map_or(Duration::ZERO, |pace| pace.ahead(Instant::now()))
     }
 
     /// The clock of this machine, which anybody may set.
@@ -113,9 +113,12 @@ impl Pace {
         self.truth.plus(at.saturating_duration_since(self.at))
     }
 
+    fn ahead(&self, at: Instant) -> Duration {
+        self.ahead.saturating_sub(at.saturating_duration_since(self.at) / 2)
+    }
+
     fn now(&self, at: Instant) -> UnixMicros {
-        let made_up = at.saturating_duration_since(self.at) / 2;
-        self.truth(at).plus(self.ahead.saturating_sub(made_up))
+        self.truth(at).plus(self.ahead(at))
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Examined {
 /// much work is done then, so that the time of the answer tells nothing.
 pub(super) fn examine(hook: Option<&Hook>, inbound: Inbound) -> Examined {
     // Senders sign with a time by their own clocks, which may be right where ours was not.
-    let raw = Raw { headers: &inbound.headers, body: &inbound.body, now: UnixMicros::truth() };
+    let raw = Raw { headers: &inbound.headers, body: &inbound.body, now: inbound.receive_time.minus(UnixMicros::ahead()) };
     let mut walk = Walk::begin();
     let looked = match hook {
         Some(hook) => look(hook, &raw, &mut walk).map(|seen| (hook, seen)),

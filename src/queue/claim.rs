@@ -84,6 +84,31 @@ impl Queue {
     }
 }
 
+/// The statements of a claim of so many sessions as bare texts, for whoever measures what stands around them: the decision, and
+/// what follows from it for limits (of one trigger less), runs, sessions and attempts.
+#[doc(hidden)]
+#[must_use]
+pub fn statements(postgres: bool, rows: usize) -> [String; 5] {
+    let nobody = || Claimed {
+        session: Uuid::nil(),
+        trigger: Uuid::now_v7(),
+        head: 0,
+        lease: Uuid::nil(),
+        generation: 0,
+        turns: 0,
+        last_use_time: 0,
+        last_run: None,
+    };
+    let claimed: Vec<Claimed> = (0..rows).map(|_| nobody()).collect();
+    let now = UnixMicros::now();
+    let decision = if postgres { CLAIM_POSTGRES } else { CLAIM_SQLITE };
+    let follow =
+        [count(&claimed[..(rows - 1).max(1)], now), start(&claimed, now), point(&claimed, now), attempts(&claimed, WorkerId::new(), now)];
+    let [count, start, point, attempts] = follow.map(|part| part.head);
+    let backend = if postgres { DbBackend::Postgres } else { DbBackend::Sqlite };
+    [decision.to_owned(), count, start, point, attempts].map(|text| statement(backend, text, Vec::new()).sql)
+}
+
 /// A session that the claim took.
 pub(super) struct Claimed {
     pub(super) session: Uuid,
@@ -108,7 +133,7 @@ pub(super) async fn within(tx: &DatabaseTransaction, worker: WorkerId, slots: us
     let done = parts.len();
     parts.extend(load::parts(&claimed));
     let found = together::run(tx, parts).await?.split_off(done);
-    let taken = load::taken(found, &claimed)?;
+    let taken = load::taken(tx, found, &claimed).await?;
     for lost in claimed.iter().filter(|one| !taken.iter().any(|taken| taken.session_id() == one.session)) {
         release(tx, lost).await?;
     }

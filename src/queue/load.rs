@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{DbErr, FromQueryResult, QueryResult};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IdenStatic, Iterable, QueryFilter, QueryOrder, QueryResult};
 use uuid::Uuid;
 
 use super::claim::{Claimed, leases};
@@ -31,64 +31,82 @@ impl Taken {
     }
 }
 
-/// What a claim reads once its runs have started: small rows alone.
+/// What a claim reads once its runs have started: small rows alone, in two statements, since on PostgreSQL each is a way there
+/// and back while the limits are locked.
 pub(super) fn parts(claimed: &[Claimed]) -> Vec<Part> {
-    let started = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
-    let read = |columns: &str, joined: &str| {
+    let started = |columns: String, joined: String| {
         let (with, values) = leases(claimed);
-        Part { head: with + " SELECT", tail: format!("{columns} {started} {joined}"), values }
+        let from = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
+        Part { head: with + " SELECT", tail: format!("{columns} {from} {joined}"), values }
     };
-    let settings =
-        Part { head: "SELECT".to_owned(), tail: "s.* FROM settings s WHERE s.name = ?".to_owned(), values: vec![SETTINGS_ROW.into()] };
-    vec![
-        read("r.*", ""),
-        read("s.*", "JOIN sessions s ON s.id = r.session_id"),
-        read("t.*", "JOIN triggers t ON t.id = r.trigger_id"),
-        // The attempt that began now has not ended.
-        read("a.*", "JOIN attempts a ON a.run_id = r.id AND a.end_time IS NOT NULL ORDER BY a.run_id, a.number"),
-        settings,
-        read("r.id AS of_run, d.*", &format!("{DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY} ORDER BY l.run_id, l.ordinal")),
-        read("r.id AS of_run, p.*", &format!("{DELIVERIES} {PAYLOADS} WHERE d.body_bytes <= {SMALL_BODY}")),
-    ]
+    let around = [named::<session::Entity>("s", SESSION), named::<trigger::Entity>("t", TRIGGER), named::<setting::Entity>("o", SETTING)];
+    let mut runs = started(
+        format!("r.*, {}", around.join(", ")),
+        "JOIN sessions s ON s.id = r.session_id LEFT JOIN triggers t ON t.id = r.trigger_id LEFT JOIN settings o ON o.name = ?".to_owned(),
+    );
+    runs.values.push(SETTINGS_ROW.into());
+    let small = format!("{DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY} ORDER BY l.run_id, l.ordinal");
+    vec![runs, started("r.id AS of_run, d.*, p.*".to_owned(), small)]
 }
 
-const DELIVERIES: &str = "JOIN run_deliveries l ON l.run_id = r.id JOIN deliveries d ON d.id = l.delivery_id";
-const PAYLOADS: &str = "JOIN delivery_payloads p ON p.delivery_id = l.delivery_id";
+/// What stands before the names of columns that are read beside a run's.
+const SESSION: &str = "s_";
+const TRIGGER: &str = "t_";
+const SETTING: &str = "o_";
 
-fn models<M: FromQueryResult>(rows: Vec<QueryResult>) -> Result<Vec<M>, DbErr> {
-    rows.iter().map(|row| M::from_query_result(row, "")).collect()
+/// All columns of a table, under names of their own.
+fn named<E: EntityTrait>(table: &str, before: &str) -> String {
+    let columns = E::Column::iter().map(|column| format!("{table}.{name} AS {before}{name}", name = column.as_str()));
+    columns.collect::<Vec<_>>().join(", ")
 }
+
+const DELIVERIES: &str = "JOIN run_deliveries l ON l.run_id = r.id JOIN deliveries d ON d.id = l.delivery_id \
+                          LEFT JOIN delivery_payloads p ON p.delivery_id = l.delivery_id";
 
 /// What those rows say of each run that started.
-pub(super) fn taken(found: Vec<Vec<QueryResult>>, claimed: &[Claimed]) -> Step<Vec<Taken>> {
+pub(super) async fn taken(tx: &DatabaseTransaction, found: Vec<Vec<QueryResult>>, claimed: &[Claimed]) -> Step<Vec<Taken>> {
     let mut found = found.into_iter();
-    let mut next = || found.next().unwrap_or_default();
-    let runs: Vec<run::Model> = models(next())?;
-    let mut sessions: HashMap<Uuid, session::Model> = models(next())?.into_iter().map(|row: session::Model| (row.id, row)).collect();
-    let triggers: HashMap<Uuid, trigger::Model> = models(next())?.into_iter().map(|row: trigger::Model| (row.id, row)).collect();
-    let mut earlier: HashMap<Uuid, Vec<EarlierAttempt>> = HashMap::new();
-    for row in models::<attempt::Model>(next())? {
-        let agent_session_id = Uuid::try_parse(&row.agent_session_id).ok();
-        earlier.entry(row.run_id).or_default().push(EarlierAttempt { number: row.number, agent_session_id, exit: row.exit });
-    }
-    let settings = models::<setting::Model>(next())?.first().map_or_else(|| Ok(Settings::default()), settings_of)?;
-    let mut small = worked(next(), next())?;
+    let rows = found.next().unwrap_or_default();
+    let mut small = worked(found.next().unwrap_or_default())?;
+    let runs: Vec<run::Model> = rows.iter().map(|row| run::Model::from_query_result(row, "")).collect::<Result<_, _>>()?;
+    let mut earlier = earlier(tx, &runs).await?;
     let mut all = Vec::with_capacity(runs.len());
-    for row in runs {
+    for (around, row) in rows.iter().zip(runs) {
         let gone = || Error::internal(format!("run {} lost its rows while it was claimed", RunId(row.id)));
         let claim = claimed.iter().find(|one| one.session == row.session_id).ok_or_else(gone)?;
-        let session = sessions.remove(&row.session_id).ok_or_else(gone)?;
-        let trigger = triggers.get(&row.trigger_id).cloned().ok_or_else(gone)?;
+        let session = session::Model::from_query_result(around, SESSION)?;
+        let trigger = trigger::Model::from_query_result_optional(around, TRIGGER)?.ok_or_else(gone)?;
+        let settings = setting::Model::from_query_result_optional(around, SETTING)?;
+        let settings = settings.as_ref().map_or_else(|| Ok(Settings::default()), settings_of)?;
         let earlier = earlier.remove(&row.id).unwrap_or_default();
         let deliveries = small.remove(&row.id).unwrap_or_default();
         let unread = i32::try_from(deliveries.len()) != Ok(row.delivery_count);
-        let mut assignment = assignment(claim, row, session, trigger, settings.clone(), earlier)?;
+        let mut assignment = assignment(claim, row, session, trigger, settings, earlier)?;
         if !unread {
             assignment.give(deliveries);
         }
         all.push(Taken { assignment, unread });
     }
     Ok(all)
+}
+
+/// The attempts before the one that began now, of the runs that have any.
+async fn earlier(tx: &DatabaseTransaction, runs: &[run::Model]) -> Step<HashMap<Uuid, Vec<EarlierAttempt>>> {
+    let again: Vec<Uuid> = runs.iter().filter(|run| run.attempt > 1).map(|run| run.id).collect();
+    let mut earlier: HashMap<Uuid, Vec<EarlierAttempt>> = HashMap::new();
+    if again.is_empty() {
+        return Ok(earlier);
+    }
+    let ended = attempt::Entity::find()
+        .filter(attempt::Column::RunId.is_in(again))
+        .filter(attempt::Column::EndTime.is_not_null())
+        .order_by_asc(attempt::Column::RunId)
+        .order_by_asc(attempt::Column::Number);
+    for row in ended.all(tx).await? {
+        let agent_session_id = Uuid::try_parse(&row.agent_session_id).ok();
+        earlier.entry(row.run_id).or_default().push(EarlierAttempt { number: row.number, agent_session_id, exit: row.exit });
+    }
+    Ok(earlier)
 }
 
 fn assignment(
@@ -160,29 +178,24 @@ impl Assignment {
 
 /// The deliveries of these runs with their bodies, whatever their size.
 async fn deliveries(queue: &Queue, runs: &[RunId]) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
-    let read = |columns: &str, joined: &str| {
-        let (with, values) = keys("id", runs.iter().map(|run| run.0.into()).collect());
-        Part { head: with + " SELECT", tail: format!("r.id AS of_run, {columns} FROM k r {DELIVERIES} {joined}"), values }
-    };
-    let parts = vec![read("d.*", "ORDER BY l.run_id, l.ordinal"), read("p.*", PAYLOADS)];
-    let mut rows = together::run(queue.store().read(), parts).await?.into_iter();
-    worked(rows.next().unwrap_or_default(), rows.next().unwrap_or_default())
+    let (with, values) = keys("id", runs.iter().map(|run| run.0.into()).collect());
+    let tail = format!("r.id AS of_run, d.*, p.* FROM k r {DELIVERIES} ORDER BY l.run_id, l.ordinal");
+    let rows = together::run(queue.store().read(), vec![Part { head: with + " SELECT", tail, values }]).await?;
+    worked(rows.into_iter().flatten().collect())
 }
 
-/// Deliveries with their payloads, by run. One that retention took is no longer part of the prompt.
-fn worked(listed: Vec<QueryResult>, payloads: Vec<QueryResult>) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
-    let mut bodies: HashMap<Uuid, DeliveryPayload> = HashMap::new();
-    for row in models::<delivery_payload::Model>(payloads)? {
-        match payload_of(&row) {
-            Ok(payload) => _ = bodies.insert(row.delivery_id, payload),
-            // A body that cannot be read must not hold the queue up: its run goes on without it.
-            Err(error) => tracing::error!(delivery.id = %DeliveryId(row.delivery_id), %error, "stored body of delivery cannot be read"),
-        }
-    }
+/// Deliveries with their payloads, by run. One whose payload retention took is no longer part of the prompt.
+fn worked(rows: Vec<QueryResult>) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
     let mut found: HashMap<Uuid, Vec<WorkedDelivery>> = HashMap::new();
-    for row in &listed {
+    for row in &rows {
         let delivery = delivery::Model::from_query_result(row, "")?;
-        let payload = bodies.remove(&delivery.id).unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new(), walk: Vec::new() });
+        let stored = delivery_payload::Model::from_query_result_optional(row, "")?;
+        let payload = stored.map(|stored| payload_of(&stored)).transpose().unwrap_or_else(|error| {
+            // A body that cannot be read must not hold the queue up: its run goes on without it.
+            tracing::error!(delivery.id = %DeliveryId(delivery.id), %error, "stored body of delivery cannot be read");
+            None
+        });
+        let payload = payload.unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new(), walk: Vec::new() });
         found.entry(row.try_get_by_index(FIRST)?).or_default().push(WorkedDelivery { delivery: delivery_of(delivery)?, payload });
     }
     Ok(found)

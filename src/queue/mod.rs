@@ -39,6 +39,8 @@ pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
     Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
 };
+#[doc(hidden)]
+pub use claim::statements as claim_statements;
 pub use delivery::{Accepted, DedupeKey, Disposition, Foreseen, NewDelivery, RunRequest, RunThread};
 pub use progress::Terms;
 pub use workers::Registration;

@@ -14,7 +14,9 @@ use super::metering::Meter;
 use super::process::Process;
 use super::pump::Pump;
 use crate::agent::LineParser;
-use crate::domain::{AgentCli, AgentEvent, AgentResult, EntryKind, Error, InitLine, NoticeCode, Result, SpawnPurpose, Usage};
+use crate::domain::{
+    AgentCli, AgentEvent, AgentResult, AgentResultKind, EntryKind, Error, InitLine, NoticeCode, Result, SpawnPurpose, Usage,
+};
 use crate::fail_point;
 use crate::queue::{Lease, Queue};
 
@@ -315,7 +317,11 @@ impl<'a> Seen<'a> {
                 AgentEvent::Result(result) => {
                     self.report.meter.result(&result);
                     self.report.denied_tools.extend(result.denied_tools.iter().cloned());
-                    self.report.result = Some(*result);
+                    // What it says once it was asked to stop takes nothing back that it had done.
+                    let done = self.report.result.as_ref().is_some_and(|before| before.kind == AgentResultKind::Success);
+                    if self.stop.is_none() || !done {
+                        self.report.result = Some(*result);
+                    }
                     // A further one does not prolong its time.
                     self.result_at.get_or_insert_with(Instant::now);
                 }

@@ -30,7 +30,10 @@ impl Store {
             return Ok(());
         }
         // It may have been set back while nobody served: what is stored says how late it was.
-        follow(self.latest_time().await?);
+        let latest = self.latest_time().await?;
+        if latest > UnixMicros::system() {
+            follow(latest);
+        }
         self.set_clock_again().await
     }
 
@@ -118,8 +121,12 @@ mod tests {
         let times = [later, now.minus(minute), new.minus(minute)];
         let (mut sessions, mut runs) = (Vec::new(), Vec::new());
         for (n, time) in times.into_iter().enumerate() {
-            let home =
-                session::Model { state: "ready".to_owned(), ready_time: time.0, ..samples::session(TriggerId::new(), &n.to_string()) };
+            let home = session::Model {
+                state: "ready".to_owned(),
+                tail: 1,
+                ready_time: time.0,
+                ..samples::session(TriggerId::new(), &n.to_string())
+            };
             let home = samples::put(&store, home).await;
             runs.push(samples::put(&store, run::Model { not_before: time.0, ..samples::run(crate::domain::SessionId(home.id)) }).await.id);
             sessions.push(home.id);

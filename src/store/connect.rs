@@ -9,7 +9,7 @@ use sea_orm::DatabaseConnection;
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 
 use super::{Config, Store};
 use crate::domain::{Error, Result};
@@ -27,6 +27,9 @@ const LEAST_CONNECTIONS: u32 = 4;
 const STATEMENTS: usize = 256;
 /// How long a caller waits for a connection, and a statement for another process's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long after its last use a connection to PostgreSQL is taken for sound.
+const TRUSTED: Duration = Duration::from_millis(500);
 
 /// Opens what the URL names.
 pub(super) async fn open(config: &Config, data_dir: &Path) -> Result<Store> {
@@ -119,6 +122,7 @@ async fn postgres(config: &Config) -> Result<Store> {
         .application_name("reprise")
         // A server that froze in a transaction must not hold its locks for longer than its lease.
         .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     if config.max_connections < LEAST_CONNECTIONS {
         let problem = format!("is {}; at least {LEAST_CONNECTIONS} are needed", config.max_connections);
@@ -127,6 +131,10 @@ async fn postgres(config: &Config) -> Result<Store> {
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(PATIENCE)
+        // One that worked a moment ago is not asked whether it still does: that would be one more way there and back for each
+        // transaction, and a connection can break right after it was asked, too.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| Box::pin(works(connection, about.idle_for)))
         .connect_with(options.clone())
         .await
         .map_err(|error| unavailable("PostgreSQL cannot be reached", &error))?;
@@ -175,6 +183,14 @@ async fn is_pooled(pool: &PgPool) -> Result<bool> {
         }
         Err(_elapsed) => Err(Error::StoreUnavailable("a second connection to PostgreSQL does not answer".to_owned())),
     }
+}
+
+/// Whether a connection that was not used for so long still works; one that does not is replaced.
+async fn works(connection: &mut PgConnection, idle: Duration) -> Result<bool, sqlx::Error> {
+    if idle >= TRUSTED {
+        connection.ping().await?;
+    }
+    Ok(true)
 }
 
 /// Why a server with this setting cannot keep what was promised to a sender; none: it can.
@@ -306,6 +322,22 @@ mod tests {
         let count = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT count(*) FROM settings WHERE name = 'x'");
         let row = store.read().query_one_raw(count).await.expect("asked").expect("a row");
         assert_eq!(row.try_get_by_index::<i64>(0).expect("a number"), 1, "what was committed is there");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_while_nobody_used_it_is_replaced() {
+        use sea_orm::{ConnectionTrait, Statement};
+        let Some((store, _)) = scratches().await.into_iter().find(|(store, _)| store.is_postgres()) else { return };
+        let (_, other) = (store.ping().await, scratches().await.into_iter().find(|(store, _)| store.is_postgres()).expect("a second one").0);
+        let ask = |text: &str| Statement::from_string(sea_orm::DbBackend::Postgres, text);
+        let own = store.read().query_one_raw(ask("SELECT pg_backend_pid()")).await.expect("asked").expect("a row");
+        let own: i32 = own.try_get_by_index(0).expect("a number");
+        other.read().query_one_raw(ask(&format!("SELECT pg_terminate_backend({own})"))).await.expect("ended");
+        // The time after which it is asked again.
+        tokio::time::sleep(TRUSTED).await;
+        store.ping().await.expect("another one answers");
+        let next = store.read().query_one_raw(ask("SELECT pg_backend_pid()")).await.expect("asked").expect("a row");
+        assert_ne!(next.try_get_by_index::<i32>(0).expect("a number"), own);
     }
 
     #[tokio::test]

@@ -113,62 +113,54 @@ impl Write {
     }
 
     /// The statement for so many rows. A row whose first value is null writes nothing.
-    fn text(&self, rows: usize, backend: DbBackend) -> String {
+    fn text(&self, rows: usize) -> String {
         let values = placeholders(rows, self.width());
         match self {
-            Self::Insert { table, columns, .. } if backend == DbBackend::Sqlite => {
-                format!("INSERT INTO {table} ({}) SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL", columns.join(","))
+            Self::Insert { table, columns, .. } => {
+                let columns = columns.join(",");
+                format!("INSERT INTO {table} ({columns}) SELECT * FROM (VALUES {values}) AS v WHERE column1 IS NOT NULL")
             }
-            Self::Insert { table, columns, .. } => format!("INSERT INTO {table} ({}) VALUES {values}", columns.join(",")),
             Self::Update { table, columns, set, .. } => {
                 format!("WITH v ({}) AS (VALUES {values}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id", columns.join(","))
             }
         }
     }
+
+    /// The next `rows` rows, filled up with nulls, as a statement and its values. What is left stays.
+    fn take(&mut self, rows: usize) -> (String, Vec<Value>) {
+        let (width, text) = (self.width(), self.text(rows));
+        let mut some = std::mem::take(self.values());
+        *self.values() = some.split_off(some.len().min(rows * width));
+        fill(&mut some, width, rows);
+        (text, some)
+    }
 }
 
-/// Writes all of these in their order.
+/// Writes all of these in their order; each statement is filled up, so that there are a handful of texts, which the connection
+/// keeps prepared.
 pub(crate) async fn write(tx: &DatabaseTransaction, writes: Vec<Write>) -> Result<(), DbErr> {
     let mut writes: Vec<Write> = writes.into_iter().filter(|one| one.rows() > 0).collect();
     let backend = tx.get_database_backend();
     if backend != DbBackend::Sqlite {
-        for one in writes {
-            in_steps(tx, one).await?;
+        for mut one in writes {
+            while one.rows() > 0 {
+                let (text, values) = one.take(filled(one.rows().min(LARGEST_SET)));
+                tx.execute_raw(statement(backend, text, values)).await?;
+            }
         }
         return Ok(());
     }
     while !writes.is_empty() {
         let most = writes.iter().map(Write::rows).max().unwrap_or(0);
         let rows = filled(most.min(LARGEST_SET));
-        let (mut texts, mut values, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        for mut one in writes {
-            let width = one.width();
-            texts.push(one.text(rows, backend));
-            let mut all = std::mem::take(one.values());
-            let more = all.split_off(all.len().min(rows * width));
-            fill(&mut all, width, rows);
-            values.append(&mut all);
-            if !more.is_empty() {
-                *one.values() = more;
-                rest.push(one);
-            }
+        let (mut texts, mut values) = (Vec::new(), Vec::new());
+        for one in &mut writes {
+            let (text, mut some) = one.take(rows);
+            texts.push(text);
+            values.append(&mut some);
         }
         tx.execute_raw(statement(backend, texts.join(";"), values)).await?;
-        writes = rest;
-    }
-    Ok(())
-}
-
-/// One set statement in steps of 128, 64, 32, … rows: a handful of texts that the connection keeps prepared.
-async fn in_steps(tx: &DatabaseTransaction, mut one: Write) -> Result<(), DbErr> {
-    let width = one.width();
-    let mut values = std::mem::take(one.values()).into_iter();
-    let mut left = values.len() / width;
-    while left > 0 {
-        let rows = (1 << left.ilog2()).min(LARGEST_SET);
-        let some = values.by_ref().take(rows * width).collect();
-        tx.execute_raw(statement(tx.get_database_backend(), one.text(rows, tx.get_database_backend()), some)).await?;
-        left -= rows;
+        writes.retain(|one| one.rows() > 0);
     }
     Ok(())
 }

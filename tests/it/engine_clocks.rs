@@ -235,9 +235,7 @@ async fn servers_whose_clocks_differ_by_hours_work_as_one() {
         cluster.add_with("all", clock.environment());
     }
     let mut client = Client::connect(&cluster.servers[0]).await;
-    let (url, secret) = client
-        .github_trigger("load", |trigger| trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() }))
-        .await;
+    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
     let path = url[url.find("/hooks").expect("a path")..].to_owned();
     let (bursts, bursts_secret) = bursts(&mut client).await;
     let bursts = bursts[bursts.find("/hooks").expect("a path")..].to_owned();
@@ -267,7 +265,8 @@ async fn servers_whose_clocks_differ_by_hours_work_as_one() {
     found_by_time(&mut client, &runs).await;
 
     // Clocks that jump end nobody's lease; a server that is gone is taken over in time.
-    let load = Load { threads: 6, events: 6, marks: "[[sleep: 0.5]]".to_owned(), ..Load::to(cluster.urls(), path, secret) };
+    let load = Load::on(&cluster.servers[0], 6, 6, "[[sleep: 0.5]]").await;
+    *load.targets.lock().await = cluster.urls();
     let senders = load.send();
     for (clock, off) in clocks.iter().zip([HOUR, -2 * HOUR, DAY]) {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -284,8 +283,8 @@ async fn servers_whose_clocks_differ_by_hours_work_as_one() {
     assert_eq!(ask(&database, "SELECT count(*) FROM workers WHERE state = 'live'"), "3");
     let spawns: Vec<_> = cluster.spawns().into_iter().filter(|spawn| spawn.prompt.contains(" of thread ")).collect();
     Load::judge(&spawns, &acked);
-    let long = format!("{}{}", cluster.servers[0].url, load.path);
-    let answer = hook::github(&long, &load.secret, "issue_comment", "l-1", &hook::comment(3000, "[[sleep: 8]]")).await.expect("answered");
+    let long = format!("{}{path}", cluster.servers[0].url);
+    let answer = hook::github(&long, &secret, "issue_comment", "l-1", &hook::comment(3000, "[[sleep: 8]]")).await.expect("answered");
     let spawns = cluster.spawned(count + 1, SOON).await;
     let dead = cluster.server_of(spawns.last().expect("there is one"));
     cluster.servers[dead].kill();

@@ -21,11 +21,10 @@ async fn works_behind(pooler: &Pooler, database: &str) {
         cluster.add("all");
     }
     let mut client = Client::connect(&cluster.servers[0]).await;
-    let (url, secret) = client
-        .github_trigger("load", |trigger| trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() }))
-        .await;
+    let (url, secret) = client.github_trigger("reviews", |_| {}).await;
     let path = url[url.find("/hooks").expect("a path")..].to_owned();
-    let load = Load { threads: 6, events: 5, ..Load::to(cluster.urls(), path, secret) };
+    let load = Load::on(&cluster.servers[0], 6, 5, "").await;
+    *load.targets.lock().await = cluster.urls();
     let acked = Load::acked(load.send()).await;
     let begin = Instant::now();
     while ask(database, "SELECT count(*) FROM runs WHERE status = 'succeeded'") != acked.len().to_string() {
@@ -35,8 +34,8 @@ async fn works_behind(pooler: &Pooler, database: &str) {
     Load::judge(&cluster.spawns(), &acked);
 
     let post = async |delivery: &str, thread: i64, text: &str| {
-        let hook = format!("{}{}", cluster.servers[0].url, load.path);
-        hook::github(&hook, &load.secret, "issue_comment", delivery, &hook::comment(thread, text)).await.expect("answered").run_id()
+        let hook = format!("{}{path}", cluster.servers[0].url);
+        hook::github(&hook, &secret, "issue_comment", delivery, &hook::comment(thread, text)).await.expect("answered").run_id()
     };
     let hangs = post("c-1", 100, "[[sleep: 60]]").await;
     let spawn = cluster.spawned(acked.len() + 1, SOON).await.pop().expect("one");

@@ -16,7 +16,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// The fence is far off: the agent may go on while the database is away.
 const LEASES: &str =
     "[worker]\nlease_seconds = 240\nheartbeat_seconds = 1\nfence_seconds = 200\ngrace_seconds = 1\n[runner]\nkill_grace_seconds = 1\n";
-const LINES: usize = 25_000;
+/// More than ten megabytes, as the agent prints them.
+const LINES: usize = 16_000;
 
 /// The size of the file without a name in which a server keeps what a run says; none: there is none.
 fn spool(server: &Server) -> Option<u64> {
@@ -51,7 +52,12 @@ async fn talk(postgres: &Postgres, config: &str) -> (Cluster, String) {
 /// The run ended well in its first attempt, and its journal has every line.
 async fn all_is_there(server: &Server, run: &str) {
     let mut client = Client::connect(server).await;
-    let ended = client.ended(run).await;
+    let begin = Instant::now();
+    while matches!(client.run(run).await.state(), RunState::Running | RunState::Cancelling) {
+        assert!(begin.elapsed() < 3 * SOON, "it does not come to its end:\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let ended = client.run(run).await;
     assert_eq!((ended.state(), ended.attempt, ended.result_text.as_str()), (RunState::Succeeded, 1, "the end"), "{:?}", ended.failure);
     let (entries, _) = client.watch(run).await;
     assert_eq!(entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), (1..=ended.last_sequence).collect::<Vec<_>>(), "no gap");

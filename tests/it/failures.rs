@@ -70,6 +70,16 @@ async fn a_run_that_never_ends_is_ended_by_its_timeouts() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_done_stays_done_when_its_agent_has_to_be_ended() {
+    let (_server, mut client, url, secret) = world(Setup::fake().with("[runner]\nkill_grace_seconds = 1"), |_| {}).await;
+    let ended = run(&mut client, &url, &secret, "d-1", "[[say: all done]] [[cost: 0.25]] [[linger: 60]]").await;
+    assert_eq!((ended.state(), ended.result_text.as_str()), (v1::RunState::Succeeded, "all done"), "{:?}", ended.failure);
+    assert!((ended.usage.expect("usage").cost_usd - 0.25).abs() < 1e-9, "what it cost counts once");
+    let next = run(&mut client, &url, &secret, "d-2", "[[recall: all done]]").await;
+    assert_eq!((next.state(), next.result_text.as_str()), (v1::RunState::Succeeded, "recall yes: all done"));
+}
+
+#[tokio::test]
 async fn a_cancelled_run_ends_at_once_and_its_conversation_stays() {
     let (_server, mut client, url, secret) = world(Setup::fake().with("[runner]\nkill_grace_seconds = 1"), |_| {}).await;
     assert_eq!(run(&mut client, &url, &secret, "d-1", "first").await.state(), v1::RunState::Succeeded);

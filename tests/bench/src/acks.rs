@@ -1,12 +1,15 @@
 //! Durable acks of signed webhooks, against the bare edge.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use reprise::store::{Config, Store};
 
 use crate::Scale;
 use crate::load::{Measured, drive};
 use crate::payload::Webhooks;
+use crate::postgres;
 use crate::report::{Bar, Report, median, say};
 use crate::server::{Edge, Server, Setup};
 use crate::watch;
@@ -84,6 +87,24 @@ pub(crate) async fn against_the_limit(scale: Scale, report: &mut Report) -> Resu
     report.judge("acks at 64 connections", format!("{rate:.0}/s"), format!("{bare:.0}/s"), rate / bare, Bar::AtLeast(0.4));
     let (p99, bare) = Rounds::run(&ours, &limit, 16, scale).await?.p99s();
     report.judge("ack p99 at 16 connections", format!("{p99:.2} ms"), format!("{bare:.2} ms"), p99 / bare, Bar::AtMost(2.0));
+    Ok(())
+}
+
+/// The same on PostgreSQL, against the bare transaction of the same rows: the same tables and indexes, the same groups, the same
+/// way over HTTP and HMAC, on the same server of PostgreSQL.
+pub(crate) async fn on_postgres(scale: Scale, report: &mut Report) -> Result<()> {
+    say("intake-pg: the same webhooks with the queue in PostgreSQL, against the bare transaction of the same rows");
+    let Some(postgres) = postgres::start_for("acks on PostgreSQL", report)? else { return Ok(()) };
+    let bare = postgres.database("bare").await?;
+    Store::open(&Config::new(bare.clone()), Path::new(".")).await?.migrate_up().await?;
+    let edge = Edge::on_postgres(&bare).await?;
+    let mut server = Server::fresh(&Setup { database: Some(postgres.database("reprise").await?), ..Setup::fake()? }).await?;
+    let (ours, limit) = webhooks(&mut server, &edge).await?;
+    let rounds = Rounds::run(&ours, &limit, 64, scale).await?;
+    let (rate, bare) = rounds.rates();
+    report.judge("acks at 64 connections, PostgreSQL", format!("{rate:.0}/s"), format!("{bare:.0}/s"), rate / bare, Bar::AtLeast(0.5));
+    let (p99, bare) = rounds.p99s();
+    report.note("  their p99", format!("{p99:.1} ms"), format!("{bare:.1} ms"), p99 / bare);
     Ok(())
 }
 

@@ -22,12 +22,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::edge_postgres;
 use crate::load::wall_micros;
 use crate::payload::{DELIVERY, SIGNATURE};
 
 const SECRET: &str = "the-secret-of-the-bare-edge";
 /// Most rows of one commit.
-const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 /// One row per webhook; a rowid table with a unique index beats a clustered random key.
 pub(crate) const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS webhooks (delivery BLOB NOT NULL UNIQUE, received INTEGER NOT NULL, body BLOB NOT NULL)";
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Its database.
     #[arg(long)]
     database: PathBuf,
+    /// A PostgreSQL database with the schema of Reprise, to be used instead.
+    #[arg(long)]
+    postgres: Option<String>,
     /// Where it writes its address.
     #[arg(long)]
     address: PathBuf,
@@ -48,10 +52,12 @@ pub(crate) struct Options {
 
 /// A webhook that waits for its commit.
 #[derive(Debug)]
-struct Row {
-    delivery: Uuid,
-    body: Bytes,
-    committed: oneshot::Sender<()>,
+pub(crate) struct Row {
+    pub(crate) delivery: Uuid,
+    /// One for each body: a part of its signature.
+    pub(crate) thread: String,
+    pub(crate) body: Bytes,
+    pub(crate) committed: oneshot::Sender<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -81,7 +87,10 @@ pub(crate) fn secret() -> String {
 pub(crate) async fn serve(options: Options) -> Result<()> {
     let mut owned = JoinSet::new();
     let (rows, waiting) = mpsc::channel(4096);
-    owned.spawn(commit(open(&options.database, SqliteSynchronous::Full).await?, waiting));
+    match options.postgres {
+        Some(url) => owned.spawn(edge_postgres::commit(url, waiting)),
+        None => owned.spawn(commit(open(&options.database, SqliteSynchronous::Full).await?, waiting)),
+    };
     let spawns = options.spawn.map(|program| {
         let (spawns, wanted) = mpsc::channel(64);
         owned.spawn(start_children(program, wanted));
@@ -110,7 +119,7 @@ async fn take(State(edge): State<Arc<Edge>>, headers: HeaderMap, body: Bytes) ->
         return StatusCode::UNAUTHORIZED;
     }
     let (committed, done) = oneshot::channel();
-    if edge.rows.send(Row { delivery, body, committed }).await.is_err() || done.await.is_err() {
+    if edge.rows.send(Row { delivery, thread: hex::encode(&signature[..8]), body, committed }).await.is_err() || done.await.is_err() {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     if let Some(spawns) = &edge.spawns

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -45,13 +46,23 @@ impl Sender {
 
     /// Sends the next webhook and gives the body of its 200.
     pub(crate) async fn send(&mut self, webhooks: &Webhooks) -> Result<Bytes> {
-        let answer = self.requests.send_request(webhooks.next()?).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        if status != http::StatusCode::OK {
+        let (status, body) = self.exchange(webhooks.next()?).await?;
+        if status != StatusCode::OK {
             bail!("a webhook was answered {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(body)
+    }
+
+    /// The status of a page.
+    pub(crate) async fn get(&mut self, host: &str, path: &str) -> Result<StatusCode> {
+        let request = Request::get(path).header(http::header::HOST, host).body(Full::default())?;
+        Ok(self.exchange(request).await?.0)
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+        let answer = self.requests.send_request(request).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 }
 

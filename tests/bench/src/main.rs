@@ -6,15 +6,22 @@
 
 mod acks;
 mod agent;
+mod backlog;
+mod bare;
 mod broadcast;
+mod claims;
+mod database;
 mod edge;
+mod edge_postgres;
 mod fill;
 mod load;
 mod memory;
 mod million;
 mod payload;
+mod postgres;
 mod process;
 mod reader;
+mod ready;
 mod report;
 mod server;
 mod spawn;
@@ -49,10 +56,16 @@ enum Part {
     Limit,
     /// Durable acks: rate and p99 against the bare edge.
     Acks,
+    /// Durable acks with the queue in PostgreSQL, against the bare transaction.
+    IntakePg,
     /// Acks while runs take 5 s, against acks while they end at once.
     Runs,
     /// From the 200 to the start of the child.
     Spawn,
+    /// Claims, against their bare statements, from short queues and long ones.
+    Claims,
+    /// From the start of a server to its readiness, with 100,000 queued runs.
+    Ready,
     /// Memory of an idle server.
     Idle,
     /// Memory of webhooks that wait, and the cap on processes.
@@ -86,6 +99,7 @@ struct Scale {
     lines: usize,
     output_bytes: u64,
     stored: u64,
+    queued: &'static [u64],
 }
 
 impl Scale {
@@ -97,6 +111,7 @@ impl Scale {
         lines: 20_000,
         output_bytes: 1_000_000_000,
         stored: 1_000_000,
+        queued: &[1_000, 10_000, 100_000, 1_000_000],
     };
     const QUICK: Self = Self {
         rounds: 1,
@@ -106,6 +121,7 @@ impl Scale {
         lines: 5_000,
         output_bytes: 100_000_000,
         stored: 60_000,
+        queued: &[1_000, 10_000, 100_000],
     };
 }
 
@@ -147,8 +163,11 @@ async fn measure(args: &Args) -> Result<ExitCode> {
         match part {
             Part::Limit => acks::limit_alone(scale, &mut report).await?,
             Part::Acks => acks::against_the_limit(scale, &mut report).await?,
+            Part::IntakePg => acks::on_postgres(scale, &mut report).await?,
             Part::Runs => acks::with_runs_in_flight(scale, &mut report).await?,
             Part::Spawn => spawn::measure(scale, &mut report).await?,
+            Part::Claims => claims::measure(scale, &mut report).await?,
+            Part::Ready => ready::measure(&mut report).await?,
             Part::Idle => memory::idle(&mut report).await?,
             Part::Waiting => memory::waiting(scale, &mut report).await?,
             Part::Watch => watch::measure(scale, &mut report).await?,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::{HeaderValue, Uri};
@@ -15,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::edge;
+use crate::load::Sender;
 use crate::process::{Process, own_role};
 
 const KEY: &str = "rk_bench_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -50,8 +52,20 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts it on `dir`, which may hold its database already; with a program to start for each webhook, or none.
     pub(crate) async fn start(dir: TempDir, spawn: Option<&Path>) -> Result<Self> {
+        Self::start_on(dir, None, spawn).await
+    }
+
+    /// Starts it on this PostgreSQL database, which has the schema of Reprise.
+    pub(crate) async fn on_postgres(url: &str) -> Result<Self> {
+        Self::start_on(tempfile::tempdir()?, Some(url), None).await
+    }
+
+    async fn start_on(dir: TempDir, postgres: Option<&str>, spawn: Option<&Path>) -> Result<Self> {
         let mut command = own_role("edge")?;
         let address = dir.path().join("address");
+        if let Some(url) = postgres {
+            command.args(["--postgres", url]);
+        }
         command.arg("--database").arg(Self::database(dir.path())).arg("--address").arg(&address);
         if let Some(program) = spawn {
             command.arg("--spawn").arg(program).env("FAKE_CLAUDE_JOURNAL", dir.path().join("agent.jsonl"));
@@ -80,12 +94,16 @@ pub(crate) struct Setup {
     pub(crate) agent: PathBuf,
     /// Variables of its agent.
     pub(crate) agent_env: Vec<(&'static str, String)>,
+    /// The URL of its database; none: SQLite, in its directory.
+    pub(crate) database: Option<String>,
+    /// Runs that it takes on at once; none: as many as the setting says.
+    pub(crate) slots: Option<usize>,
 }
 
 impl Setup {
     /// With the test double.
     pub(crate) fn fake() -> Result<Self> {
-        Ok(Self { agent: beside("fake-claude")?, agent_env: Vec::new() })
+        Ok(Self { agent: beside("fake-claude")?, agent_env: Vec::new(), database: None, slots: None })
     }
 }
 
@@ -137,6 +155,12 @@ impl Server {
         for (name, value) in &setup.agent_env {
             command.env(format!("REPRISE__AGENT__CLAUDE__ENV__{name}"), value);
         }
+        if let Some(database) = &setup.database {
+            command.env("REPRISE__DATABASE__URL", database);
+        }
+        if let Some(slots) = setup.slots {
+            command.env("REPRISE__RUNNER__SLOTS", slots.to_string());
+        }
         let (process, url) = Process::start(command, &data.join("address"), &dir.path().join("log")).await?;
         let keyring = keyring(&url).await?;
         let (runs, triggers) = (RunServiceClient::new(keyring.clone()), TriggerServiceClient::new(keyring));
@@ -146,6 +170,16 @@ impl Server {
     /// Its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Completes when it says that it is ready.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        let host = self.url.trim_start_matches("http://");
+        let mut sender = Sender::connect(host).await?;
+        while sender.get(host, "/readyz").await? != http::StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     /// Its database.

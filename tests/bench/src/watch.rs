@@ -46,7 +46,7 @@ pub(crate) async fn bare(lines: usize) -> Result<f64> {
 async fn run(lines: usize) -> Result<f64> {
     let go = Go::new()?;
     let env = vec![(agent::LINES, lines.to_string()), (agent::GO, go.path().display().to_string())];
-    let mut server = Server::fresh(&Setup { agent: std::env::current_exe()?, agent_env: env }).await?;
+    let mut server = Server::fresh(&Setup { agent: std::env::current_exe()?, agent_env: env, ..Setup::fake()? }).await?;
     let (_, hook) = server.trigger("watch").await?;
     let webhooks = Webhooks::new(hook, 1, "")?;
     let run = run_id(&Sender::connect(webhooks.authority()).await?.send(&webhooks).await?)?;

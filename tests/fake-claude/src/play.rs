@@ -195,6 +195,7 @@ impl Turn<'_> {
             None => json!({"result": answer, "num_turns": self.rounds}),
         };
         self.shared.line(&lines::result(&self.session.id, &self.model, &self.usage, self.session.total_usd, &more));
+        self.script.pause("linger");
         self.shared.finish(i32::from(spent.is_some()))
     }
 

@@ -25,8 +25,8 @@ pub(crate) struct Load {
     /// Base URLs of the servers that take webhooks now.
     pub(crate) targets: Arc<Mutex<Vec<String>>>,
     /// The hook's path.
-    pub(crate) path: String,
-    pub(crate) secret: String,
+    path: String,
+    secret: String,
     /// How many threads send at the same time.
     pub(crate) threads: u32,
     /// The most of each thread, one after the other's ack.
@@ -58,20 +58,14 @@ impl Load {
                 trigger.retry = Some(v1::RetryPolicy { max_attempts: Some(10), ..Default::default() });
             })
             .await;
-        let path = url[url.find("/hooks").expect("a path")..].to_owned();
-        Self { threads, events, marks: marks.to_owned(), ..Self::to(vec![server.url.clone()], path, secret) }
-    }
-
-    /// Nothing yet, to this hook of these servers.
-    pub(crate) fn to(targets: Vec<String>, path: String, secret: String) -> Self {
         Self {
-            targets: Arc::new(Mutex::new(targets)),
-            path,
+            targets: Arc::new(Mutex::new(vec![server.url.clone()])),
+            path: url[url.find("/hooks").expect("a path")..].to_owned(),
             secret,
-            threads: 0,
-            events: 0,
+            threads,
+            events,
             pause: Duration::ZERO,
-            marks: String::new(),
+            marks: marks.to_owned(),
             enough: CancellationToken::new(),
             acks: Arc::default(),
         }

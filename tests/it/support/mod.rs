@@ -4,7 +4,6 @@ pub(crate) mod claude;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod cluster;
-pub(crate) mod dice;
 pub(crate) mod hook;
 pub(crate) mod load;
 pub(crate) mod model;

@@ -216,17 +216,6 @@ impl Server {
         self.setup.journal.clone().unwrap_or_else(|| self.dir.path().join("fake-claude.jsonl"))
     }
 
-    /// What `reprise doctor` says of its database.
-    pub(crate) fn doctor(&self) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
-        command.args(["doctor", "--data-dir"]).arg(self.data());
-        if let Some(database) = &self.setup.database {
-            command.env("REPRISE__DATABASE__URL", database);
-        }
-        let output = command.output().expect("runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
     /// Changes the database behind the server's back, as time or a fault would.
     pub(crate) async fn sql(&self, sql: &'static str) {
         use sqlx::{Connection as _, Executor as _};

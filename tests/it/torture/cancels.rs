@@ -9,17 +9,21 @@ use reprise::proto::v1::{self, RunState};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::is_long;
+use super::{Dice, in_order, is_long, sqlite};
 use crate::support::claude::spawns;
 use crate::support::client::Client;
-use crate::support::cluster::{Cluster, SHORT_LEASES};
-use crate::support::dice::Dice;
+use crate::support::cluster::{Cluster, SHORT_LEASES, doctor};
 use crate::support::server::{Server, Setup};
 use crate::support::{hook, processes};
 
 /// The threads that the runs are of.
 const THREADS: u64 = 50;
 const ENDS: [RunState; 3] = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
+
+/// How many runs there are, and how many times at least a server is killed meanwhile: the long form is ten times as long.
+fn form() -> (u64, u64) {
+    if is_long() { (10_000, 80) } else { (1000, 8) }
+}
 
 /// Where the servers are now.
 type Targets = Arc<Mutex<Vec<String>>>;
@@ -50,16 +54,6 @@ struct Cancel {
     answered_us: i64,
 }
 
-/// How many runs there are.
-fn how_many() -> u64 {
-    if is_long() { 5000 } else { 1000 }
-}
-
-/// How many times a server is killed meanwhile, at least.
-fn least_kills() -> u64 {
-    if is_long() { 40 } else { 8 }
-}
-
 fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros().try_into().expect("fits")
 }
@@ -71,10 +65,9 @@ async fn any(targets: &Targets, turn: u64) -> String {
 
 /// Sends every event of a thread in order, each until it is acked, and cancels most of the runs after a while of their own.
 async fn send_and_cancel(targets: Targets, path: String, secret: String, thread: u64, ends: Ends) -> (BTreeSet<String>, Vec<Cancel>) {
-    let (mut dice, mut runs, mut cancels) = (Dice::new(thread + 1), BTreeSet::new(), Vec::<JoinHandle<Cancel>>::new());
-    for event in 0..how_many() / THREADS {
-        let text =
-            format!("event {event} of thread {thread} [[sleep: {}]]", ["0", "0.03", "0.3"][usize::try_from(dice.roll(3)).expect("small")]);
+    let (mut dice, mut runs, mut cancels) = (Dice::of(thread), BTreeSet::new(), Vec::<JoinHandle<Cancel>>::new());
+    for event in 0..form().0 / THREADS {
+        let text = format!("event {event} of thread {thread} [[sleep: {}]]", ["0", "0.03", "0.3"][dice.index(3)]);
         let payload = hook::comment(i64::try_from(thread).expect("small"), &text);
         let run = loop {
             let url = format!("{}{path}", any(&targets, dice.roll(97)).await);
@@ -174,10 +167,10 @@ async fn all_ended(targets: &Targets, ends: &Ends, count: usize) -> Vec<v1::Run>
 
 /// Kills servers and starts them again while `busy`, and looks at the runs in between.
 async fn trouble(servers: &mut [Server], targets: &Targets, ends: &Ends, busy: impl Fn() -> bool) -> u64 {
-    let (mut dice, mut kills) = (Dice::new(0), 0);
-    while kills < least_kills() || (kills < least_kills() * 2 && busy()) {
+    let (mut dice, mut kills, (_, wanted)) = (Dice::new(), 0, form());
+    while kills < wanted || (kills < wanted * 2 && busy()) {
         tokio::time::sleep(Duration::from_millis(300 + dice.roll(1500))).await;
-        let victim = usize::try_from(dice.roll(97)).expect("small") % servers.len();
+        let victim = dice.index(servers.len());
         servers[victim].kill();
         servers[victim].start();
         *targets.lock().await = servers.iter().map(|server| server.url.clone()).collect();
@@ -295,8 +288,7 @@ async fn a_storm_of_cancels_around_restarts_ends_each_run_once() {
     let mut servers = [Setup::fake().with("[runner]\nkill_grace_seconds = 1\n[server]\ndrain_timeout_seconds = 3").start()];
     storm(&mut servers).await;
     nothing_remains(&mut servers).await;
-    let doctor = servers[0].doctor();
-    assert!(doctor.contains("ok       invariants of the database"), "{doctor}");
+    in_order(&doctor(&sqlite(&servers[0]), &servers[0].data()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,5 +300,5 @@ async fn a_storm_of_cancels_from_any_server_ends_each_run_once() {
     }
     storm(&mut cluster.servers).await;
     nothing_remains(&mut cluster.servers).await;
-    assert!(cluster.doctor().contains("ok       invariants of the database"), "{}", cluster.doctor());
+    in_order(&cluster.doctor());
 }

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Form, all_succeeded, are_gone, in_order, is_long, sqlite, was_ready_in};
+use super::{Dice, Form, all_succeeded, are_gone, in_order, is_long, sqlite, was_ready_in};
 use crate::support::claude::spawns;
 use crate::support::cluster::doctor;
-use crate::support::dice::Dice;
 use crate::support::load::Load;
 use crate::support::processes;
 use crate::support::server::{KEY, Setup};
@@ -22,7 +21,7 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_doubles_nothi
     let mut load = Load::on(&server, form.threads, form.events, "[[sleep: 0.05]]").await;
     load.pause = form.span / form.events;
     let senders = load.send();
-    let (mut dice, mut slowest) = (Dice::new(0), Duration::ZERO);
+    let (mut dice, mut slowest) = (Dice::new(), Duration::ZERO);
     for _ in 0..form.kills {
         tokio::time::sleep(dice.about(form.span / form.kills)).await;
         server.kill();

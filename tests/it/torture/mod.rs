@@ -1,7 +1,7 @@
 //! Everything dies, again and again, under load: nothing acked is lost, nothing runs twice at once or out of order, nothing is
 //! left behind. The judge is the test double's own journal.
 //!
-//! `make test` runs the short form, `make torture` the long one (`REPRISE_TORTURE=long`). `REPRISE_CHAOS_SEED` is what the
+//! `make test` runs the short form, `make torture` the long one (`REPRISE_TORTURE=long`). `REPRISE_TORTURE_SEED` is what the
 //! dice begin with: the same seed does the same to the servers, though never at the same moment of their work.
 
 mod cancels;
@@ -35,6 +35,36 @@ struct Form {
     kills: u32,
     /// About how long it takes.
     span: Duration,
+}
+
+/// The same numbers each time, so that a failure can be looked at again.
+#[derive(Debug, Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        Self(std::env::var("REPRISE_TORTURE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7))
+    }
+
+    /// Others, for one of several who throw at the same time.
+    fn of(stream: u64) -> Self {
+        Self(Self::new().0.wrapping_add((stream + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// One of so many.
+    fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(count as u64)).expect("small")
+    }
+
+    /// About as long as this, at least a fifth of it.
+    fn about(&mut self, span: Duration) -> Duration {
+        span.mul_f64(0.2 + 1.6 * f64::from(u32::try_from(self.roll(1000)).expect("small")) / 1000.0)
+    }
 }
 
 /// Waits until so many runs succeeded.

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{all_succeeded, are_gone, in_order, is_long, runs, sqlite};
+use super::{Dice, all_succeeded, are_gone, in_order, is_long, runs, sqlite};
 use crate::support::claude::spawns;
 use crate::support::cluster::{Cluster, SHORT_LEASES, doctor};
-use crate::support::dice::Dice;
 use crate::support::load::Load;
 use crate::support::postgres::Postgres;
 use crate::support::processes;
@@ -85,7 +84,7 @@ async fn a_server_that_dies_at_any_point_of_its_work_loses_nothing_and_doubles_n
     let mut load = Load::on(&server, 16, 10_000, "[[sleep: 0.02]]").await;
     load.pause = Duration::from_secs(1);
     let senders = load.send();
-    let mut dice = Dice::new(0);
+    let mut dice = Dice::new();
     for _ in 0..rounds() {
         for point in POINTS.iter().chain(AT_START) {
             server.kill();
@@ -128,7 +127,7 @@ async fn servers_that_die_at_any_point_of_their_work_lose_nothing_and_double_not
     load.pause = Duration::from_secs(3);
     *load.targets.lock().await = cluster.urls();
     let senders = load.send();
-    let mut dice = Dice::new(0);
+    let mut dice = Dice::new();
     for _ in 0..rounds() {
         for point in POINTS.iter().chain(AT_START) {
             let victim = dice.index(3);

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{Form, all_succeeded, are_gone, in_order, is_long, was_ready_in};
+use super::{Dice, Form, all_succeeded, are_gone, in_order, is_long, was_ready_in};
 use crate::support::claude::spawns;
 use crate::support::cluster::{Cluster, SHORT_LEASES};
-use crate::support::dice::Dice;
 use crate::support::load::Load;
 use crate::support::postgres::Postgres;
 use crate::support::processes;
@@ -125,7 +124,7 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
     load.pause = form.span / form.events;
     *load.targets.lock().await = cluster.urls();
     let senders = load.send();
-    let mut trouble = Trouble { postgres, cluster, dice: Dice::new(0), frozen: None, slowest: Duration::ZERO, freezes: 0, crashes: 0 };
+    let mut trouble = Trouble { postgres, cluster, dice: Dice::new(), frozen: None, slowest: Duration::ZERO, freezes: 0, crashes: 0 };
     trouble.go_on(&load, form).await;
     let acked = Load::acked(senders).await;
     assert_eq!(acked.len(), usize::try_from(form.threads * form.events).expect("small"), "every delivery was acked");

@@ -1,0 +1,147 @@
+//! The limit for claims: the statements of a claim, prepared, on a plain connection, and nothing else. Nothing is read that a
+//! run needs, no text is made, nobody is told.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Result, ensure};
+use reprise::queue::claim_statements;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use uuid::Uuid;
+
+use crate::database::Place;
+use crate::load::wall_micros;
+
+/// A connection that claims.
+#[derive(Debug)]
+pub(crate) struct Bare {
+    connection: Plain,
+    worker: Uuid,
+    /// The texts for so many rows.
+    texts: HashMap<usize, [String; 5]>,
+}
+
+#[derive(Debug)]
+enum Plain {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// What stands for a `?`.
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    Id(Option<Uuid>),
+    Big(Option<i64>),
+    Int(Option<i32>),
+    Text(&'static str),
+}
+
+/// A session that was claimed.
+#[derive(Debug)]
+struct Claimed {
+    session: Uuid,
+    trigger: Uuid,
+    head: i64,
+    lease: Uuid,
+    generation: i32,
+    turns: i32,
+}
+
+/// A prepared statement with its values; the same on both databases.
+macro_rules! bound {
+    ($text:expr, $values:expr) => {{
+        let mut query = sqlx::query(AssertSqlSafe($text));
+        for value in $values {
+            query = match value {
+                Value::Id(value) => query.bind(value),
+                Value::Big(value) => query.bind(value),
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+macro_rules! claim {
+    ($db:expr, $begin:literal, $bare:expr, $decision:expr, $slots:expr) => {{
+        let mut tx = $db.begin_with($begin).await?;
+        let rows = bound!($bare.texts[&$slots][0].clone(), $decision).fetch_all(&mut *tx).await?;
+        let claimed: Vec<Claimed> = rows
+            .iter()
+            .map(|row| Claimed {
+                session: row.get(0),
+                trigger: row.get(1),
+                head: row.get(2),
+                lease: row.get(3),
+                generation: row.get(4),
+                turns: row.get(5),
+            })
+            .collect();
+        for (place, (rows, values)) in follow(&claimed, $bare.worker).into_iter().enumerate() {
+            let text = $bare.texts[&rows][place + 1].clone();
+            bound!(text, values).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        claimed.len()
+    }};
+}
+
+impl Bare {
+    /// Connects, durably, for this worker.
+    pub(crate) async fn connect(place: &Place, worker: Uuid) -> Result<Self> {
+        let connection = match place {
+            Place::Sqlite(file) => {
+                let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Wal);
+                let options =
+                    options.synchronous(SqliteSynchronous::Full).pragma("cache_size", "-8192").pragma("wal_autocheckpoint", "16000");
+                Plain::Sqlite(SqliteConnection::connect_with(&options).await?)
+            }
+            Place::Postgres(url) => Plain::Postgres(PgConnection::connect(url).await?),
+        };
+        let texts = (1..7).map(|power| (1 << power, claim_statements(place.is_postgres(), 1 << power))).collect();
+        Ok(Self { connection, worker, texts })
+    }
+
+    /// Claims `slots`, a power of two, in one transaction.
+    pub(crate) async fn claim(&mut self, slots: usize) -> Result<()> {
+        let (now, most) = (Value::Big(Some(wall_micros())), Value::Big(Some(i64::try_from(slots)?)));
+        let (worker, all) = (Value::Id(Some(self.worker)), Value::Id(Some(Uuid::nil())));
+        let claimed = match &mut self.connection {
+            Plain::Sqlite(db) => claim!(db, "BEGIN IMMEDIATE", self, [now, most, worker, worker, most, all], slots),
+            Plain::Postgres(db) => claim!(db, "BEGIN", self, [worker, all, now, most, most, worker, worker], slots),
+        };
+        ensure!(claimed == slots, "{claimed} of {slots} were claimed");
+        Ok(())
+    }
+}
+
+/// The values of what follows a decision, with their rows as a power of two.
+fn follow(claimed: &[Claimed], worker: Uuid) -> [(usize, Vec<Value>); 4] {
+    let now = Value::Big(Some(wall_micros()));
+    let mut used: BTreeMap<Uuid, i32> = BTreeMap::new();
+    for one in claimed {
+        *used.entry(one.trigger).or_default() += 1;
+        *used.entry(Uuid::nil()).or_default() += 1;
+    }
+    let id = |id: Uuid| Value::Id(Some(id));
+    let limits = used.into_iter().map(|(trigger, count)| vec![id(trigger), Value::Int(Some(count))]);
+    let run = |one: &Claimed| {
+        let (generation, turn) = (Value::Int(Some(one.generation)), Value::Int(Some(one.turns + 1)));
+        vec![id(one.session), Value::Big(Some(one.head)), id(one.lease), generation, turn]
+    };
+    let lease = |one: &Claimed| vec![id(one.session), Value::Big(Some(one.head)), id(one.lease)];
+    let nothing = [Value::Id(None), Value::Big(None), Value::Id(None), Value::Int(None), Value::Int(None)];
+    [
+        filled(limits.collect(), &[Value::Id(None), Value::Int(None)], &[now]),
+        filled(claimed.iter().map(run).collect(), &nothing, &[now]),
+        filled(claimed.iter().map(lease).collect(), &nothing[..3], &[now]),
+        filled(claimed.iter().map(lease).collect(), &nothing[..3], &[id(worker), now, Value::Text("reported")]),
+    ]
+}
+
+fn filled(mut rows: Vec<Vec<Value>>, nothing: &[Value], then: &[Value]) -> (usize, Vec<Value>) {
+    let count = rows.len().next_power_of_two();
+    rows.resize(count, nothing.to_vec());
+    (count, rows.into_iter().flatten().chain(then.iter().copied()).collect())
+}
