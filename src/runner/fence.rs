@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How often the clock is looked at: timers stand still while the machine sleeps.
@@ -51,13 +52,22 @@ impl Clock {
 pub(super) struct Fence {
     pub(super) clock: Clock,
     until: AtomicI64,
+    /// Until when the watchdog lets them live, by what it was told last.
+    told: AtomicI64,
+    moved: Notify,
     passed: CancellationToken,
 }
 
 impl Fence {
     /// A fence `span` from now on.
     pub(super) fn new(clock: Clock, span: Duration) -> Self {
-        Self { clock, until: AtomicI64::new(clock.now().saturating_add(millis(span))), passed: CancellationToken::new() }
+        Self {
+            clock,
+            until: AtomicI64::new(clock.now().saturating_add(millis(span))),
+            told: AtomicI64::new(i64::MAX),
+            moved: Notify::new(),
+            passed: CancellationToken::new(),
+        }
     }
 
     /// Moves the fence to `span` after `asked`, when the sign of life was asked for. False: it had been passed before.
@@ -66,7 +76,22 @@ impl Fence {
             return false;
         }
         self.until.fetch_max(asked.saturating_add(millis(span)), Ordering::SeqCst);
+        self.moved.notify_one();
         true
+    }
+
+    /// Completes when the fence was moved: the watchdog is to hear of it at once.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// The watchdog was told to let agents live until then. If that came within `slack` of what it was told before, or later,
+    /// it may have ended them already, and the fence is passed: their death is no end of their runs.
+    pub(super) fn told(&self, until: i64, slack: i64) {
+        if self.clock.now() >= self.told.load(Ordering::SeqCst).saturating_sub(slack) {
+            self.give_up();
+        }
+        self.told.store(until, Ordering::SeqCst);
     }
 
     /// Where it is, on its clock.
@@ -74,9 +99,9 @@ impl Fence {
         self.until.load(Ordering::SeqCst)
     }
 
-    /// Whether it lies behind us.
+    /// Whether it lies behind us, or what the watchdog was told does.
     pub(super) fn is_passed(&self) -> bool {
-        if !self.passed.is_cancelled() && self.clock.now() >= self.until() {
+        if !self.passed.is_cancelled() && self.clock.now() >= self.until().min(self.told.load(Ordering::SeqCst)) {
             self.passed.cancel();
         }
         self.passed.is_cancelled()
@@ -121,6 +146,23 @@ mod tests {
         assert_eq!(fence.until(), until);
         fence.give_up();
         assert!(fence.is_passed());
+    }
+
+    #[test]
+    fn what_the_watchdog_was_told_bounds_it_too() {
+        let fence = Fence::new(Clock::Boot, Duration::from_secs(60));
+        let now = Clock::Boot.now();
+        fence.told(now + 30_000, 500);
+        fence.told(now + 40_000, 500);
+        assert!(!fence.is_passed());
+        fence.told(now + 400, 500);
+        assert!(!fence.is_passed(), "it was told in time");
+        fence.told(now + 40_000, 500);
+        assert!(fence.is_passed(), "it may have acted before it heard that");
+
+        let fence = Fence::new(Clock::Boot, Duration::from_secs(60));
+        fence.told(now - 1, 500);
+        assert!(fence.is_passed(), "it acts now");
     }
 
     #[test]

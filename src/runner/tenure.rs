@@ -191,16 +191,24 @@ async fn guard(shared: &Shared, watchdog: &mut Option<Watchdog>) -> Infallible {
     let margin = millis(terms.lease().saturating_sub(terms.fence()) / 4);
     loop {
         let until = shared.fence.until().saturating_add(margin);
-        let alive = watchdog.pet(until).await
+        let heard = watchdog.pet(until).await;
+        if heard {
+            shared.fence.told(until, margin / 2);
+        }
+        let alive = heard
             && tokio::select! {
                 () = watchdog.gone() => false,
+                () = shared.fence.moved() => true,
                 () = tokio::time::sleep(terms.heartbeat() / 2) => true,
             };
         if !alive {
             tracing::warn!(worker.id = %shared.worker, "the watchdog is gone; another one takes its place");
-            if let Err(error) = watchdog.replace(until).await {
-                tracing::error!(%error, "there is no watchdog");
-                tokio::time::sleep(AGAIN).await;
+            match watchdog.replace(until).await {
+                Ok(()) => shared.fence.told(until, margin / 2),
+                Err(error) => {
+                    tracing::error!(%error, "there is no watchdog");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
     }

@@ -31,7 +31,7 @@ pub fn run(mut input: impl Read + AsFd, worker: &str, clock: &str) -> usize {
     let (mut until, mut ended, mut told) = (i64::MAX, 0, Vec::new());
     let mut buffer = [0_u8; 256];
     loop {
-        if readable(&input) {
+        if readable(&input, LOOK) {
             match input.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => until = latest(&mut told, &buffer[..count]).unwrap_or(until),
@@ -40,17 +40,18 @@ pub fn run(mut input: impl Read + AsFd, worker: &str, clock: &str) -> usize {
                 Err(_) => break,
             }
         }
-        if clock.now() >= until {
+        // What it was told in the last moment counts.
+        if clock.now() >= until && !readable(&input, 0) {
             ended += sweep(&mark, None);
         }
     }
     ended + sweep(&mark, None)
 }
 
-/// Whether there is something to read, or nothing ever will be.
-fn readable(input: &impl AsFd) -> bool {
+/// Whether there is something to read within so many milliseconds, or nothing ever will be.
+fn readable(input: &impl AsFd, within: u16) -> bool {
     let mut watched = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut watched, PollTimeout::from(LOOK)) {
+    match poll(&mut watched, PollTimeout::from(within)) {
         Ok(count) => count > 0,
         Err(Errno::EINTR) => false,
         // What cannot be watched is read, which tells.
