@@ -19,7 +19,7 @@ use crate::report::{Bar, Report, median, say};
 
 /// Runs that are claimed at once.
 const BATCHES: [usize; 2] = [8, 32];
-/// Runs that one phase claims. They are queued again before the next.
+/// Runs that one phase claims.
 const PHASE: usize = 768;
 
 /// Everything that claims from one backlog.
@@ -48,42 +48,47 @@ impl Bed {
         Ok(Self { count, backlog, db, queue, worker, bare })
     }
 
-    /// Claims by the queue, each second.
-    async fn ours(&mut self, batch: usize) -> Result<f64> {
-        let begin = Instant::now();
-        for _ in 0..PHASE / batch {
+    /// Claims in turns by the queue and by the bare statements, and notes how long each took, in seconds. Then all of it is
+    /// queued again.
+    async fn phase(&mut self, batch: usize, took: &mut Took) -> Result<()> {
+        for turn in 0..PHASE / batch {
+            let begin = Instant::now();
+            if turn % 2 == 0 {
+                self.bare.claim(batch).await?;
+                took.limit.push(begin.elapsed().as_secs_f64());
+                continue;
+            }
             let claimed = self.queue.claim(self.worker, batch).await?;
+            took.ours.push(begin.elapsed().as_secs_f64());
             ensure!(claimed.len() == batch, "{} of {batch} were claimed", claimed.len());
             ensure!(claimed.iter().all(|one| one.deliveries.len() == 1), "a claimed run without its delivery");
         }
-        self.rate(begin).await
-    }
-
-    /// Claims by the bare statements, each second.
-    async fn limit(&mut self, batch: usize) -> Result<f64> {
-        let begin = Instant::now();
-        for _ in 0..PHASE / batch {
-            self.bare.claim(batch).await?;
-        }
-        self.rate(begin).await
-    }
-
-    async fn rate(&mut self, begin: Instant) -> Result<f64> {
-        let took = begin.elapsed();
-        let live = self
-            .db
-            .number(
-                "SELECT count(*) FROM runs JOIN attempts ON run_id = id JOIN sessions s ON live_run_id = runs.id WHERE status = 'starting'",
-            )
-            .await?;
+        let live = "SELECT count(*) FROM runs JOIN attempts ON run_id = runs.id JOIN sessions s ON live_run_id = runs.id WHERE status = 'starting'";
+        let live = self.db.number(live).await?;
         ensure!(live == i64::try_from(PHASE)?, "{live} runs are live");
-        self.db.run(
-            "UPDATE sessions SET state = 'ready', lease_id = NULL, worker_id = NULL, live_run_id = NULL, queued_count = 1 WHERE state = 'running'; \
-             UPDATE runs SET status = 'queued', lease_id = NULL, attempt = 0, start_time = NULL WHERE status = 'starting'; \
-             DELETE FROM attempts; UPDATE limits SET used = 0",
-        )
-        .await?;
-        Ok(PHASE as f64 / took.as_secs_f64())
+        self.db.run(AGAIN).await
+    }
+}
+
+/// What was claimed is queued again.
+const AGAIN: &str = "
+UPDATE sessions SET state = 'ready', lease_id = NULL, worker_id = NULL, live_run_id = NULL, queued_count = 1 WHERE state = 'running';
+UPDATE runs SET status = 'queued', lease_id = NULL, attempt = 0, start_time = NULL WHERE status = 'starting';
+DELETE FROM attempts;
+UPDATE limits SET used = 0";
+
+/// How long claims took.
+#[derive(Debug, Default)]
+struct Took {
+    ours: Vec<f64>,
+    limit: Vec<f64>,
+}
+
+impl Took {
+    /// Runs each second, by the claim in the middle: ours, the limit's.
+    fn rates(&self, batch: usize) -> (f64, f64) {
+        let rate = |took: &[f64]| batch as f64 / median(took);
+        (rate(&self.ours), rate(&self.limit))
     }
 }
 
@@ -114,21 +119,20 @@ async fn on(postgres: Option<&Postgres>, scale: Scale, report: &mut Report) -> R
     Ok(())
 }
 
-/// Takes turns between the lengths, and between ours and the limit, so that a machine that changes its pace changes all alike.
+/// Takes turns between the lengths, and between ours and the limit at each claim, so that a machine that changes its pace changes
+/// all alike.
 async fn judge(beds: &mut [Bed], batch: usize, scale: Scale, report: &mut Report) -> Result<()> {
-    let mut rates: Vec<(Vec<f64>, Vec<f64>)> = beds.iter().map(|_| Default::default()).collect();
-    for round in 0..2 * scale.rounds + 1 {
-        for (bed, (ours, limit)) in beds.iter_mut().zip(&mut rates) {
-            for turn in 0..2 {
-                if (round + turn) % 2 == 0 {
-                    limit.push(bed.limit(batch).await?);
-                } else {
-                    ours.push(bed.ours(batch).await?);
-                }
+    let mut took: Vec<Took> = beds.iter().map(|_| Took::default()).collect();
+    for round in 0..4 * scale.rounds + 1 {
+        for (bed, took) in beds.iter_mut().zip(&mut took) {
+            bed.phase(batch, took).await?;
+            if round == 0 {
+                // Statements were prepared, and pages read.
+                *took = Took::default();
             }
         }
     }
-    let rates: Vec<(f64, f64)> = rates.iter().map(|(ours, limit)| (median(ours), median(limit))).collect();
+    let rates: Vec<(f64, f64)> = took.iter().map(|took| took.rates(batch)).collect();
     for (bed, (ours, limit)) in beds.iter().zip(&rates) {
         let name = format!("claims of {batch}, {}, {} queued", bed.backlog.place.kind(), bed.count);
         report.judge(&name, format!("{ours:.0}/s"), format!("{limit:.0}/s"), ours / limit, Bar::AtLeast(0.6));
