@@ -328,8 +328,7 @@ mod tests {
     async fn a_connection_that_ended_while_nobody_used_it_is_replaced() {
         use sea_orm::{ConnectionTrait, Statement};
         let Some((store, _)) = scratches().await.into_iter().find(|(store, _)| store.is_postgres()) else { return };
-        let (_, other) =
-            (store.ping().await, scratches().await.into_iter().find(|(store, _)| store.is_postgres()).expect("a second one").0);
+        let (other, _) = scratches().await.into_iter().find(|(store, _)| store.is_postgres()).expect("a second one");
         let ask = |text: &str| Statement::from_string(sea_orm::DbBackend::Postgres, text);
         let own = store.read().query_one_raw(ask("SELECT pg_backend_pid()")).await.expect("asked").expect("a row");
         let own: i32 = own.try_get_by_index(0).expect("a number");

@@ -45,6 +45,9 @@ impl Backlog {
     }
 }
 
+/// A table, which of its rows are seeds, and the columns whose copies differ.
+type Table<'a> = (&'static str, &'static str, &'a [(&'static str, String)]);
+
 /// Copies the seeds' rows until there are `count` queued runs.
 async fn copy(db: &mut Database, postgres: bool, count: u64) -> Result<()> {
     let (number, key, rows) = if postgres {
@@ -62,7 +65,7 @@ async fn copy(db: &mut Database, postgres: bool, count: u64) -> Result<()> {
     // The later a copy the later it is due, and all are due by now.
     let due = format!("seeds.ready - {count} + i");
     let thread = "thread_key || '-' || i".to_owned();
-    let tables: [(&str, &str, &[(&str, String)]); 5] = [
+    let tables: [Table<'_>; 5] = [
         ("sessions", "t.id = seeds.session", &[("id", id(1)), ("thread_key", thread.clone()), ("ready_time", due.clone())]),
         (
             "runs",
