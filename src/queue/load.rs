@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::claim::{Claimed, leases};
 use super::transaction::Step;
 use super::{Assignment, EarlierAttempt, Lease, Queue, WorkedDelivery};
-use crate::domain::{DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, Settings, UnixMicros};
+use crate::domain::{
+    DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, Settings, Trigger, UnixMicros,
+};
 use crate::store::entity::{attempt, delivery, delivery_payload, run, session, setting, trigger};
 use crate::store::payload::{manifest_from, word};
 use crate::store::rows::{SETTINGS_ROW, delivery_of, payload_of, run_of, session_of, settings_of, trigger_of};
@@ -31,27 +33,25 @@ impl Taken {
     }
 }
 
-/// What a claim reads once its runs have started: small rows alone, in two statements, since on PostgreSQL each is a way there
-/// and back while the limits are locked.
+/// What a claim reads once its runs have started: small rows alone, in few statements, since on PostgreSQL each is a way there
+/// and back while the limits are locked. Their triggers are read once each, however many of their runs start.
 pub(super) fn parts(claimed: &[Claimed]) -> Vec<Part> {
-    let started = |columns: String, joined: String| {
+    const STARTED: &str = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
+    let part = |tail: String| {
         let (with, values) = leases(claimed);
-        let from = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
-        Part { head: with + " SELECT", tail: format!("{columns} {from} {joined}"), values }
+        Part { head: with + " SELECT", tail, values }
     };
-    let around = [named::<session::Entity>("s", SESSION), named::<trigger::Entity>("t", TRIGGER), named::<setting::Entity>("o", SETTING)];
-    let mut runs = started(
-        format!("r.*, {}", around.join(", ")),
-        "JOIN sessions s ON s.id = r.session_id LEFT JOIN triggers t ON t.id = r.trigger_id LEFT JOIN settings o ON o.name = ?".to_owned(),
-    );
-    runs.values.push(SETTINGS_ROW.into());
-    let small = format!("{DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY} ORDER BY l.run_id, l.ordinal");
-    vec![runs, started("r.id AS of_run, d.*, p.*".to_owned(), small)]
+    let runs = format!("r.*, {} {STARTED} JOIN sessions s ON s.id = r.session_id", named::<session::Entity>("s", SESSION));
+    let settings = named::<setting::Entity>("o", SETTING);
+    let rules = format!("t.*, {settings} FROM triggers t LEFT JOIN settings o ON o.name = ? WHERE t.id IN (SELECT r.trigger_id {STARTED})");
+    let small = format!("r.id AS of_run, d.*, p.* {STARTED} {DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY} ORDER BY l.run_id, l.ordinal");
+    let mut parts = vec![part(runs), part(rules), part(small)];
+    parts[1].values.push(SETTINGS_ROW.into());
+    parts
 }
 
-/// What stands before the names of columns that are read beside a run's.
+/// What stands before the names of columns that are read beside a run's or a trigger's.
 const SESSION: &str = "s_";
-const TRIGGER: &str = "t_";
 const SETTING: &str = "o_";
 
 /// All columns of a table, under names of their own.
@@ -67,6 +67,7 @@ const DELIVERIES: &str = "JOIN run_deliveries l ON l.run_id = r.id JOIN deliveri
 pub(super) async fn taken(tx: &DatabaseTransaction, found: Vec<Vec<QueryResult>>, claimed: &[Claimed]) -> Step<Vec<Taken>> {
     let mut found = found.into_iter();
     let rows = found.next().unwrap_or_default();
+    let (triggers, settings) = rules(found.next().unwrap_or_default())?;
     let mut small = worked(found.next().unwrap_or_default())?;
     let runs: Vec<run::Model> = rows.iter().map(|row| run::Model::from_query_result(row, "")).collect::<Result<_, _>>()?;
     let mut earlier = earlier(tx, &runs).await?;
@@ -75,19 +76,30 @@ pub(super) async fn taken(tx: &DatabaseTransaction, found: Vec<Vec<QueryResult>>
         let gone = || Error::internal(format!("run {} lost its rows while it was claimed", RunId(row.id)));
         let claim = claimed.iter().find(|one| one.session == row.session_id).ok_or_else(gone)?;
         let session = session::Model::from_query_result(around, SESSION)?;
-        let trigger = trigger::Model::from_query_result_optional(around, TRIGGER)?.ok_or_else(gone)?;
-        let settings = setting::Model::from_query_result_optional(around, SETTING)?;
-        let settings = settings.as_ref().map_or_else(|| Ok(Settings::default()), settings_of)?;
+        let trigger = triggers.get(&row.trigger_id).cloned().ok_or_else(gone)?;
         let earlier = earlier.remove(&row.id).unwrap_or_default();
         let deliveries = small.remove(&row.id).unwrap_or_default();
         let unread = i32::try_from(deliveries.len()) != Ok(row.delivery_count);
-        let mut assignment = assignment(claim, row, session, trigger, settings, earlier)?;
+        let mut assignment = assignment(claim, row, session, trigger, settings.clone(), earlier)?;
         if !unread {
             assignment.give(deliveries);
         }
         all.push(Taken { assignment, unread });
     }
     Ok(all)
+}
+
+/// The triggers by id, and the settings.
+fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Trigger>, Settings)> {
+    let settings = rows.first().map(|row| setting::Model::from_query_result_optional(row, SETTING)).transpose()?.flatten();
+    let settings = settings.as_ref().map_or_else(|| Ok(Settings::default()), settings_of)?;
+    let mut triggers = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let row = trigger::Model::from_query_result(row, "")?;
+        // A worker needs no secret.
+        triggers.insert(row.id, trigger_of(row, &[])?);
+    }
+    Ok((triggers, settings))
 }
 
 /// The attempts before the one that began now, of the runs that have any.
@@ -113,7 +125,7 @@ fn assignment(
     claim: &Claimed,
     row: run::Model,
     session: session::Model,
-    trigger: trigger::Model,
+    trigger: Trigger,
     settings: Settings,
     earlier: Vec<EarlierAttempt>,
 ) -> Result<Assignment> {
@@ -123,8 +135,7 @@ fn assignment(
     };
     Ok(Assignment {
         lease: Lease { id: LeaseId(claim.lease), session_id: SessionId(claim.session), run_id: RunId(row.id), attempt: row.attempt },
-        // A worker needs no secret.
-        trigger: trigger_of(trigger, &[])?,
+        trigger,
         settings,
         deliveries: Vec::new(),
         session_mode: word(&row.session_mode)?,
