@@ -18,7 +18,11 @@ use crate::domain::{Error, Result};
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const OLDEST_POSTGRES: u32 = 14;
-const IDLE_IN_TRANSACTION: &str = "10s";
+/// After this PostgreSQL ends a transaction whose server says nothing: a server that froze must not hold its locks.
+const IDLE_IN_TRANSACTION: &str = "3s";
+/// How long a statement waits for a lock before its transaction is tried again. Less than the above: else each transaction of
+/// a frozen server that waits for a lock would get it in its turn, and hold everybody up once more.
+const LOCK_WAIT: &str = "2s";
 /// A prepared statement is not there, or another has its name.
 const LOST: [&str; 2] = ["26000", "42P05"];
 /// One listens, one writes webhooks, one claims and finishes, one reads.
@@ -120,8 +124,7 @@ async fn postgres(config: &Config) -> Result<Store> {
     let options = PgConnectOptions::from_str(&config.url)
         .map_err(|error| Error::field("database.url", format!("is not a PostgreSQL URL: {error}")))?
         .application_name("reprise")
-        // A server that froze in a transaction must not hold its locks for longer than its lease.
-        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION), ("lock_timeout", LOCK_WAIT)])
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     if config.max_connections < LEAST_CONNECTIONS {
@@ -322,6 +325,19 @@ mod tests {
         let count = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT count(*) FROM settings WHERE name = 'x'");
         let row = store.read().query_one_raw(count).await.expect("asked").expect("a row");
         assert_eq!(row.try_get_by_index::<i64>(0).expect("a number"), 1, "what was committed is there");
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_a_lock_ends_so_that_it_can_be_tried_again() {
+        use sea_orm::ConnectionTrait;
+        const LOCK: &str = "LOCK TABLE limits";
+        let Some((store, _)) = scratches().await.into_iter().find(|(store, _)| store.is_postgres()) else { return };
+        let holder = store.begin().await.expect("begun");
+        holder.execute_unprepared(LOCK).await.expect("locked");
+        let waiter = store.begin().await.expect("begun");
+        let error = waiter.execute_unprepared(LOCK).await.expect_err("it is held");
+        assert!(crate::store::transient(&error), "{error}");
+        holder.rollback().await.expect("rolled back");
     }
 
     #[tokio::test]

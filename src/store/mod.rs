@@ -212,8 +212,9 @@ pub(crate) fn transient(error: &DbErr) -> bool {
     else {
         return false;
     };
-    // SQLite: busy, locked, busy with an old snapshot, and both unique constraints. PostgreSQL: serialization, deadlock, unique.
-    const CODES: [&str; 8] = ["5", "6", "517", "1555", "2067", "40001", "40P01", "23505"];
+    // SQLite: busy, locked, busy with an old snapshot, and both unique constraints. PostgreSQL: serialization, deadlock, unique,
+    // a lock that was waited for too long.
+    const CODES: [&str; 9] = ["5", "6", "517", "1555", "2067", "40001", "40P01", "23505", "55P03"];
     cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| CODES.contains(&code.as_ref()))
 }
 

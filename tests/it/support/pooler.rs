@@ -42,7 +42,7 @@ impl Pooler {
         // Fewer connections than the servers have, so that they share them.
         let mut config = format!(
             "[databases]\n{name} = host={host} port={server_port} user={user} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\nidle_transaction_timeout = 10\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\nidle_transaction_timeout = 3\n\
              default_pool_size = {}\nignore_startup_parameters = extra_float_digits, options\n",
             if mode == "session" { 50 } else { 8 }
         );
