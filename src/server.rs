@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -24,6 +24,9 @@ pub use routes::{Parts, router};
 
 use crate::domain::{Error, Result};
 
+/// How long who connected before the drain has for a first request, before idle connections are told to go: one that is on its
+/// way is answered, if only with 503.
+const FIRST_REQUESTS: Duration = Duration::from_millis(500);
 /// How long answers may take that are under way when the server closes.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -112,10 +115,13 @@ impl Server {
         let listener = Arc::new(listener);
         let accept =
             |until: &CancellationToken| connection::accept(Arc::clone(&listener), tls.clone(), config.max_connections, until.clone());
-        let first = serve_until(app.clone(), accept(&stop), stop.clone());
+        let first = serve_until(app.clone(), accept(&stop), async {
+            stop.cancelled().await;
+            tokio::time::sleep(FIRST_REQUESTS).await;
+        });
         let late = async {
             stop.cancelled().await;
-            serve_until(app, accept(&closed), closed.clone()).await
+            serve_until(app, accept(&closed), closed.cancelled()).await
         };
         let last_call = async {
             closed.cancelled().await;
@@ -128,11 +134,11 @@ impl Server {
     }
 }
 
-/// Serves what is accepted, and lets it end in order after `until`.
+/// Serves what is accepted, and lets it end in order once `until` completes.
 async fn serve_until(
     app: Router,
     incoming: impl Stream<Item = std::io::Result<connection::Connection>>,
-    until: CancellationToken,
+    until: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     tonic::transport::Server::builder()
         .accept_http1(true)
@@ -141,6 +147,7 @@ async fn serve_until(
         .http2_max_header_list_size(Some(16 * 1024))
         .max_concurrent_streams(Some(200))
         .add_routes(Routes::from(app))
-        .serve_with_incoming_shutdown(incoming, until.cancelled_owned())
+        // The end of what is accepted is not the end of what is served.
+        .serve_with_incoming_shutdown(incoming.chain(tokio_stream::pending()), until)
         .await
 }

@@ -106,7 +106,7 @@ impl AsyncWrite for Connection {
 }
 
 /// Accepts until `stop`. At `max` connections further ones wait in the kernel's backlog. TLS handshakes happen off the
-/// accept loop, so that a slow one delays nobody; their tasks end with the loop.
+/// accept loop, so that a slow one delays nobody. What was accepted by then is still handed over.
 pub(super) fn accept(
     listener: Arc<TcpListener>,
     tls: Option<Tls>,
@@ -118,8 +118,13 @@ pub(super) fn accept(
     let mut tasks = JoinSet::new();
     let looping = async move {
         let mut handshakes = JoinSet::new();
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let (tcp, remote) = match listener.accept().await {
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                Some((place, listener.accept().await))
+            };
+            let Some(Some((place, next))) = stop.run_until_cancelled(next).await else { break };
+            let (tcp, remote) = match next {
                 Ok(pair) => pair,
                 Err(error) => {
                     // Out of descriptors, or a peer that left at once: neither ends the server.
@@ -148,13 +153,9 @@ pub(super) fn accept(
                 }
             }
         }
+        while handshakes.join_next().await.is_some() {}
     };
-    tasks.spawn(async move {
-        tokio::select! {
-            () = looping => {}
-            () = stop.cancelled() => {}
-        }
-    });
+    tasks.spawn(looping);
     Accepting { incoming: ReceiverStream::new(incoming), _tasks: tasks }
 }
 

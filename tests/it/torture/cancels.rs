@@ -16,6 +16,8 @@ use crate::support::cluster::{Cluster, SHORT_LEASES, doctor};
 use crate::support::server::{Server, Setup};
 use crate::support::{hook, processes};
 
+/// Of one run, however often its servers die.
+const MOST_ATTEMPTS: i32 = 10;
 /// The threads that the runs are of.
 const THREADS: u64 = 50;
 const ENDS: [RunState; 3] = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
@@ -204,7 +206,7 @@ async fn storm(servers: &mut [Server]) {
     let (url, secret) = client
         .github_trigger("load", |trigger| {
             trigger.caps = Some(v1::Caps { runs_per_session_per_hour: Some(0), ..Default::default() });
-            trigger.retry = Some(v1::RetryPolicy { max_attempts: Some(10), ..Default::default() });
+            trigger.retry = Some(v1::RetryPolicy { max_attempts: Some(MOST_ATTEMPTS), ..Default::default() });
         })
         .await;
     let path = url[url.find("/hooks").expect("a path")..].to_owned();
@@ -249,6 +251,12 @@ fn judge(runs: &[v1::Run], made: &BTreeSet<String>, cancels: &[Cancel], servers:
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     for run in runs {
         let last = spawns.iter().filter(|spawn| spawn.run_id() == run.id).map(|spawn| spawn.start_us).max();
+        // What was live in as many deaths as its trigger allows has an end of its own.
+        if run.failure.as_ref().is_some_and(|failure| failure.reason() == v1::FailureReason::Poisoned) {
+            assert_eq!((run.state(), run.attempt), (RunState::Failed, MOST_ATTEMPTS), "{run:?}");
+            *count.entry("poisoned").or_default() += 1;
+            continue;
+        }
         let Some(cancel) = asked.get(run.id.as_str()) else {
             assert_eq!((run.state(), last.is_some()), (RunState::Succeeded, true), "{} was not cancelled: {:?}", run.id, run.failure);
             *count.entry("left alone").or_default() += 1;
