@@ -147,8 +147,9 @@ impl Load {
         assert_eq!(ran.len(), acked.len(), "no run without an acked delivery");
         let mut order: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        // A long conversation is compacted first, by a process that does not hear the event.
-        for spawn in spawns.iter().filter(|spawn| spawn.prompt.trim() != "/compact") {
+        // A long conversation is compacted first, by a process of the same attempt that does not hear the event.
+        let turns = || spawns.iter().filter(|spawn| spawn.prompt.trim() != "/compact");
+        for spawn in turns() {
             if seen.insert(spawn.run_id()) {
                 let (thread, event) = event_of(spawn);
                 order.entry(thread).or_default().push(event);
@@ -158,7 +159,7 @@ impl Load {
             assert!((0..).zip(&events).all(|(due, event)| due == *event), "order of thread {thread}: {events:?}");
         }
         let mut boots: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for spawn in spawns {
+        for spawn in turns() {
             boots.entry(spawn.run_id()).or_default().push(spawn.mark.split('.').next().unwrap_or_default());
         }
         for (run, boots) in boots {
