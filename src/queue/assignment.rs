@@ -1,5 +1,7 @@
 //! What a claim gives to the runner, and what the runner gives back.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::domain::{
@@ -30,9 +32,9 @@ pub struct Assignment {
     /// Its session as claimed; `last_use_time` and `last_run_id` are those before the claim.
     pub session: Session,
     /// The trigger as it is now.
-    pub trigger: Trigger,
+    pub trigger: Arc<Trigger>,
     /// The settings as they are now.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The deliveries it answers, oldest first.
     pub deliveries: Vec<WorkedDelivery>,
     /// Which conversation is wanted.

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryResult, Value};
 use uuid::Uuid;
 
 use super::load::Taken;
 use super::transaction::{Step, transaction};
 use super::{Assignment, Queue, load, locked};
-use crate::domain::{CostBasis, Result, UnixMicros, WorkerId};
+use crate::domain::{CostBasis, Error, Result, SessionId, TriggerId, UnixMicros, WorkerId};
+use crate::store::entity::session;
+use crate::store::rows::new_session;
 use crate::store::sql::statement;
 use crate::store::together::{self, Part, keys};
 
@@ -37,8 +39,7 @@ UPDATE sessions SET state = 'running', epoch = epoch + 1, lease_id = randomblob(
   queued_count = queued_count - 1
 WHERE id IN (
   SELECT id FROM cand WHERE place <= room ORDER BY place, last_claimed_time, ready_time, id
-  LIMIT max(0, min(?, coalesce((SELECT cap - used FROM limits WHERE trigger_id = ?), 0))))
-RETURNING id, trigger_id, head, lease_id, generation, turn_count, last_use_time, last_run_id";
+  LIMIT max(0, min(?, coalesce((SELECT cap - used FROM limits WHERE trigger_id = ?), 0))))";
 
 /// The same on PostgreSQL, where it also asks whether the worker may still claim: its row is locked first, so that nobody
 /// takes over from it in between. What decides is asked of locked rows, whose newest version counts.
@@ -70,8 +71,10 @@ WITH RECURSIVE trig (trigger_id) AS (
 )
 UPDATE sessions s SET state = 'running', epoch = s.epoch + 1, lease_id = gen_random_uuid(), worker_id = ?, last_worker_id = ?,
   queued_count = s.queued_count - 1
-WHERE s.id = ANY (ARRAY(SELECT id FROM pick))
-RETURNING s.id, s.trigger_id, s.head, s.lease_id, s.generation, s.turn_count, s.last_use_time, s.last_run_id";
+WHERE s.id = ANY (ARRAY(SELECT id FROM pick))";
+
+/// A decision gives the sessions that it took, as they are before the follow-ups name their runs.
+const TAKEN: &str = " RETURNING *";
 
 impl Queue {
     /// T2: claims up to `slots` due runs, fair between triggers, within the caps.
@@ -89,37 +92,23 @@ impl Queue {
 #[doc(hidden)]
 #[must_use]
 pub fn statements(postgres: bool, rows: usize) -> [String; 5] {
-    let nobody = || Claimed {
-        session: Uuid::nil(),
-        trigger: Uuid::now_v7(),
-        head: 0,
-        lease: Uuid::nil(),
-        generation: 0,
-        turns: 0,
-        last_use_time: 0,
-        last_run: None,
-    };
+    let nobody = || Claimed { lease: Uuid::nil(), session: new_session(SessionId::new(), TriggerId::new(), "") };
     let claimed: Vec<Claimed> = (0..rows).map(|_| nobody()).collect();
     let now = UnixMicros::now();
-    let decision = if postgres { CLAIM_POSTGRES } else { CLAIM_SQLITE };
+    let decision = if postgres { CLAIM_POSTGRES } else { CLAIM_SQLITE }.to_owned()
+        + " RETURNING id, trigger_id, head, lease_id, generation, turn_count";
     let follow =
         [count(&claimed[..(rows - 1).max(1)], now), start(&claimed, now), point(&claimed, now), attempts(&claimed, WorkerId::new(), now)];
     let [count, start, point, attempts] = follow.map(|part| part.head);
     let backend = if postgres { DbBackend::Postgres } else { DbBackend::Sqlite };
-    [decision.to_owned(), count, start, point, attempts].map(|text| statement(backend, text, Vec::new()).sql)
+    [decision, count, start, point, attempts].map(|text| statement(backend, text, Vec::new()).sql)
 }
 
 /// A session that the claim took.
 pub(super) struct Claimed {
-    pub(super) session: Uuid,
-    trigger: Uuid,
-    pub(super) head: i64,
     pub(super) lease: Uuid,
-    generation: i32,
-    turns: i32,
-    /// When it was last used before, and by which run.
-    pub(super) last_use_time: i64,
-    pub(super) last_run: Option<Uuid>,
+    /// As it is before the follow-ups: with its last run and last use before this one.
+    pub(super) session: session::Model,
 }
 
 /// The claim within a transaction that may do other things too.
@@ -129,13 +118,14 @@ pub(super) async fn within(tx: &DatabaseTransaction, worker: WorkerId, slots: us
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
-    let mut parts = vec![count(&claimed, now), start(&claimed, now), point(&claimed, now), attempts(&claimed, worker, now)];
-    let done = parts.len();
-    parts.extend(load::parts(&claimed));
-    let found = together::run(tx, parts).await?.split_off(done);
-    let taken = load::taken(tx, found, &claimed).await?;
-    for lost in claimed.iter().filter(|one| !taken.iter().any(|taken| taken.session_id() == one.session)) {
-        release(tx, lost).await?;
+    let [rules, deliveries] = load::parts(&claimed);
+    let start = load::giving(start(&claimed, now));
+    let parts = vec![count(&claimed, now), start, point(&claimed, now), attempts(&claimed, worker, now), rules, deliveries];
+    let mut found = together::run(tx, parts).await?;
+    let found = [1, 4, 5].map(|part| std::mem::take(&mut found[part]));
+    let (taken, lost) = load::taken(tx, found, claimed).await?;
+    for session in lost {
+        release(tx, &session).await?;
     }
     Ok(taken)
 }
@@ -148,18 +138,11 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
     } else {
         (CLAIM_SQLITE, vec![now, slots.clone(), worker.clone(), worker, slots, all])
     };
-    let rows = tx.query_all_raw(statement(tx.get_database_backend(), text, values)).await?;
-    let read = |row: &sea_orm::QueryResult| -> Step<Claimed> {
-        Ok(Claimed {
-            session: row.try_get_by_index(0)?,
-            trigger: row.try_get_by_index(1)?,
-            head: row.try_get_by_index(2)?,
-            lease: row.try_get_by_index(3)?,
-            generation: row.try_get_by_index(4)?,
-            turns: row.try_get_by_index(5)?,
-            last_use_time: row.try_get_by_index(6)?,
-            last_run: row.try_get_by_index(7)?,
-        })
+    let rows = tx.query_all_raw(statement(tx.get_database_backend(), text.to_owned() + TAKEN, values)).await?;
+    let read = |row: &QueryResult| -> Step<Claimed> {
+        let session = session::Model::from_query_result(row, "")?;
+        let lease = session.lease_id.ok_or_else(|| Error::internal("a claimed session without a lease"))?;
+        Ok(Claimed { lease, session })
     };
     rows.iter().map(read).collect()
 }
@@ -168,7 +151,7 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
 fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
     let mut used: BTreeMap<Uuid, i32> = BTreeMap::new();
     for one in claimed {
-        *used.entry(one.trigger).or_default() += 1;
+        *used.entry(one.session.trigger_id).or_default() += 1;
         *used.entry(Uuid::nil()).or_default() += 1;
     }
     let (with, mut values) = keys("id, n", used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).collect());
@@ -180,7 +163,13 @@ fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
 /// The heads of the claimed sessions begin; a run whose end was asked for never does.
 fn start(claimed: &[Claimed], now: UnixMicros) -> Part {
     let row = |one: &Claimed| -> [Value; 5] {
-        [one.session.into(), one.head.into(), one.lease.into(), one.generation.into(), (one.turns + 1).into()]
+        [
+            one.session.id.into(),
+            one.session.head.into(),
+            one.lease.into(),
+            one.session.generation.into(),
+            (one.session.turn_count + 1).into(),
+        ]
     };
     let (with, mut values) = keys("session_id, seq, lease_id, generation, turn", claimed.iter().flat_map(row).collect());
     values.push(now.0.into());
@@ -217,15 +206,15 @@ fn attempts(claimed: &[Claimed], worker: WorkerId, now: UnixMicros) -> Part {
 
 /// The claims as the keys of a statement: by session, place in it, and lease.
 pub(super) fn leases(claimed: &[Claimed]) -> (String, Vec<Value>) {
-    let row = |one: &Claimed| -> [Value; 3] { [one.session.into(), one.head.into(), one.lease.into()] };
+    let row = |one: &Claimed| -> [Value; 3] { [one.session.id.into(), one.session.head.into(), one.lease.into()] };
     keys("session_id, seq, lease_id", claimed.iter().flat_map(row).collect())
 }
 
 /// A session whose head is no run that waits goes on to the next that does.
-async fn release(tx: &DatabaseTransaction, claimed: &Claimed) -> Step<()> {
-    tracing::error!(session.id = %crate::domain::SessionId(claimed.session), head = claimed.head, "head of session does not wait, its cursor moves on");
-    locked::give_back(tx, claimed.trigger).await?;
-    if let Some(before) = locked::session(tx, claimed.session).await? {
+async fn release(tx: &DatabaseTransaction, claimed: &session::Model) -> Step<()> {
+    tracing::error!(session.id = %SessionId(claimed.id), head = claimed.head, "head of session does not wait, its cursor moves on");
+    locked::give_back(tx, claimed.trigger_id).await?;
+    if let Some(before) = locked::session(tx, claimed.id).await? {
         let mut session = before.clone();
         locked::advance(tx, &mut session).await?;
         session.queued_count = locked::count_queued(tx, session.id).await?;

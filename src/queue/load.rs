@@ -1,16 +1,17 @@
 //! Everything that the runner needs for an attempt: small rows within the claim, bodies after it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IdenStatic, Iterable, QueryFilter, QueryOrder, QueryResult};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, FromQueryResult, IdenStatic, Iterable, QueryFilter, QueryOrder, QueryResult, Value,
+};
 use uuid::Uuid;
 
 use super::claim::{Claimed, leases};
 use super::transaction::Step;
 use super::{Assignment, EarlierAttempt, Lease, Queue, WorkedDelivery};
-use crate::domain::{
-    DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, Settings, Trigger, UnixMicros,
-};
+use crate::domain::{DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, Settings, Trigger};
 use crate::store::entity::{attempt, delivery, delivery_payload, run, session, setting, trigger};
 use crate::store::payload::{manifest_from, word};
 use crate::store::rows::{SETTINGS_ROW, delivery_of, payload_of, run_of, session_of, settings_of, trigger_of};
@@ -26,32 +27,28 @@ pub(super) struct Taken {
     unread: bool,
 }
 
-impl Taken {
-    /// Its session.
-    pub(super) fn session_id(&self) -> Uuid {
-        self.assignment.lease.session_id.0
-    }
+/// The statement that starts runs gives them too.
+pub(super) fn giving(start: Part) -> Part {
+    Part { head: start.head + " RETURNING", tail: named::<run::Entity>("runs", ""), ..start }
 }
 
 /// What a claim reads once its runs have started: small rows alone, in few statements, since on PostgreSQL each is a way there
 /// and back while the limits are locked. Their triggers are read once each, however many of their runs start.
-pub(super) fn parts(claimed: &[Claimed]) -> Vec<Part> {
-    const STARTED: &str = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
-    let part = |tail: String| {
-        let (with, values) = leases(claimed);
-        Part { head: with + " SELECT", tail, values }
-    };
-    let runs = format!("r.*, {} {STARTED} JOIN sessions s ON s.id = r.session_id", named::<session::Entity>("s", SESSION));
+pub(super) fn parts(claimed: &[Claimed]) -> [Part; 2] {
+    let triggers: BTreeSet<Uuid> = claimed.iter().map(|one| one.session.trigger_id).collect();
+    let (with, mut values) = keys("i", triggers.into_iter().map(Value::from).collect());
+    values.push(SETTINGS_ROW.into());
     let settings = named::<setting::Entity>("o", SETTING);
-    let rules = format!("t.*, {settings} FROM triggers t LEFT JOIN settings o ON o.name = ? WHERE t.id IN (SELECT r.trigger_id {STARTED})");
-    let small = format!("r.id AS of_run, d.*, p.* {STARTED} {DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY} ORDER BY l.run_id, l.ordinal");
-    let mut parts = vec![part(runs), part(rules), part(small)];
-    parts[1].values.push(SETTINGS_ROW.into());
-    parts
+    let rules = format!("t.*, {settings} FROM k JOIN triggers t ON t.id = k.i LEFT JOIN settings o ON o.name = ?");
+    let rules = Part { head: with + " SELECT", tail: rules, values };
+    let (with, values) = leases(claimed);
+    let started = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
+    let small =
+        Part { head: with + " SELECT", tail: format!("{WORKED} {started} {DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY}"), values };
+    [rules, small]
 }
 
-/// What stands before the names of columns that are read beside a run's or a trigger's.
-const SESSION: &str = "s_";
+/// What stands before the names of the settings' columns, which are read beside a trigger's.
 const SETTING: &str = "o_";
 
 /// All columns of a table, under names of their own.
@@ -60,46 +57,50 @@ fn named<E: EntityTrait>(table: &str, before: &str) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
+/// What is read of a delivery: which run's it is, its place among them, and its rows.
+const WORKED: &str = "r.id AS of_run, l.ordinal AS place, d.*, p.*";
 const DELIVERIES: &str = "JOIN run_deliveries l ON l.run_id = r.id JOIN deliveries d ON d.id = l.delivery_id \
                           LEFT JOIN delivery_payloads p ON p.delivery_id = l.delivery_id";
 
-/// What those rows say of each run that started.
-pub(super) async fn taken(tx: &DatabaseTransaction, found: Vec<Vec<QueryResult>>, claimed: &[Claimed]) -> Step<Vec<Taken>> {
-    let mut found = found.into_iter();
-    let rows = found.next().unwrap_or_default();
-    let (triggers, settings) = rules(found.next().unwrap_or_default())?;
-    let mut small = worked(found.next().unwrap_or_default())?;
-    let runs: Vec<run::Model> = rows.iter().map(|row| run::Model::from_query_result(row, "")).collect::<Result<_, _>>()?;
+/// What those rows say of each run that started; and the sessions whose run did not.
+pub(super) async fn taken(
+    tx: &DatabaseTransaction,
+    [runs, rules_of, deliveries]: [Vec<QueryResult>; 3],
+    claimed: Vec<Claimed>,
+) -> Step<(Vec<Taken>, Vec<session::Model>)> {
+    let runs: Vec<run::Model> = runs.iter().map(|row| run::Model::from_query_result(row, "")).collect::<Result<_, _>>()?;
+    let (triggers, settings) = rules(rules_of)?;
+    let mut small = worked(deliveries)?;
     let mut earlier = earlier(tx, &runs).await?;
+    let mut sessions: HashMap<Uuid, Claimed> = claimed.into_iter().map(|one| (one.session.id, one)).collect();
     let mut all = Vec::with_capacity(runs.len());
-    for (around, row) in rows.iter().zip(runs) {
+    for row in runs {
         let gone = || Error::internal(format!("run {} lost its rows while it was claimed", RunId(row.id)));
-        let claim = claimed.iter().find(|one| one.session == row.session_id).ok_or_else(gone)?;
-        let session = session::Model::from_query_result(around, SESSION)?;
+        let claim = sessions.remove(&row.session_id).ok_or_else(gone)?;
         let trigger = triggers.get(&row.trigger_id).cloned().ok_or_else(gone)?;
         let earlier = earlier.remove(&row.id).unwrap_or_default();
         let deliveries = small.remove(&row.id).unwrap_or_default();
         let unread = i32::try_from(deliveries.len()) != Ok(row.delivery_count);
-        let mut assignment = assignment(claim, row, session, trigger, settings.clone(), earlier)?;
+        let mut assignment = assignment(claim, row, trigger, Arc::clone(&settings), earlier)?;
         if !unread {
             assignment.give(deliveries);
         }
         all.push(Taken { assignment, unread });
     }
-    Ok(all)
+    Ok((all, sessions.into_values().map(|one| one.session).collect()))
 }
 
 /// The triggers by id, and the settings.
-fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Trigger>, Settings)> {
+fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Arc<Trigger>>, Arc<Settings>)> {
     let settings = rows.first().map(|row| setting::Model::from_query_result_optional(row, SETTING)).transpose()?.flatten();
     let settings = settings.as_ref().map_or_else(|| Ok(Settings::default()), settings_of)?;
     let mut triggers = HashMap::with_capacity(rows.len());
     for row in &rows {
         let row = trigger::Model::from_query_result(row, "")?;
         // A worker needs no secret.
-        triggers.insert(row.id, trigger_of(row, &[])?);
+        triggers.insert(row.id, Arc::new(trigger_of(row, &[])?));
     }
-    Ok((triggers, settings))
+    Ok((triggers, Arc::new(settings)))
 }
 
 /// The attempts before the one that began now, of the runs that have any.
@@ -122,19 +123,19 @@ async fn earlier(tx: &DatabaseTransaction, runs: &[run::Model]) -> Step<HashMap<
 }
 
 fn assignment(
-    claim: &Claimed,
+    Claimed { lease, session }: Claimed,
     row: run::Model,
-    session: session::Model,
-    trigger: Trigger,
-    settings: Settings,
+    trigger: Arc<Trigger>,
+    settings: Arc<Settings>,
     earlier: Vec<EarlierAttempt>,
 ) -> Result<Assignment> {
     let stored_prompt = match (&row.prompt_kind, &row.prompt) {
         (Some(kind), Some(prompt)) => Some((word(kind)?, prompt.clone())),
         _ => None,
     };
+    let run_id = RunId(row.id);
     Ok(Assignment {
-        lease: Lease { id: LeaseId(claim.lease), session_id: SessionId(claim.session), run_id: RunId(row.id), attempt: row.attempt },
+        lease: Lease { id: LeaseId(lease), session_id: SessionId(session.id), run_id, attempt: row.attempt },
         trigger,
         settings,
         deliveries: Vec::new(),
@@ -145,7 +146,7 @@ fn assignment(
         manifest: manifest_from(&session.manifest)?,
         agent_total_cost: NanoUsd(session.agent_total_cost_nano),
         last_agent_version: session.agent_version.clone(),
-        session: Session { last_use_time: UnixMicros(claim.last_use_time), last_run_id: claim.last_run.map(RunId), ..session_of(session)? },
+        session: Session { live_run_id: Some(run_id), ..session_of(session)? },
         run: run_of(row)?,
     })
 }
@@ -190,14 +191,14 @@ impl Assignment {
 /// The deliveries of these runs with their bodies, whatever their size.
 async fn deliveries(queue: &Queue, runs: &[RunId]) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
     let (with, values) = keys("id", runs.iter().map(|run| run.0.into()).collect());
-    let tail = format!("r.id AS of_run, d.*, p.* FROM k r {DELIVERIES} ORDER BY l.run_id, l.ordinal");
+    let tail = format!("{WORKED} FROM k r {DELIVERIES}");
     let rows = together::run(queue.store().read(), vec![Part { head: with + " SELECT", tail, values }]).await?;
     worked(rows.into_iter().flatten().collect())
 }
 
-/// Deliveries with their payloads, by run. One whose payload retention took is no longer part of the prompt.
+/// Deliveries with their payloads, by run, in their order. One whose payload retention took is no longer part of the prompt.
 fn worked(rows: Vec<QueryResult>) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
-    let mut found: HashMap<Uuid, Vec<WorkedDelivery>> = HashMap::new();
+    let mut found: HashMap<Uuid, Vec<(i32, WorkedDelivery)>> = HashMap::new();
     for row in &rows {
         let delivery = delivery::Model::from_query_result(row, "")?;
         let stored = delivery_payload::Model::from_query_result_optional(row, "")?;
@@ -207,7 +208,13 @@ fn worked(rows: Vec<QueryResult>) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> 
             None
         });
         let payload = payload.unwrap_or(DeliveryPayload { headers: Vec::new(), body: Vec::new(), walk: Vec::new() });
-        found.entry(row.try_get_by_index(FIRST)?).or_default().push(WorkedDelivery { delivery: delivery_of(delivery)?, payload });
+        let worked = WorkedDelivery { delivery: delivery_of(delivery)?, payload };
+        found.entry(row.try_get_by_index(FIRST)?).or_default().push((row.try_get_by_index(FIRST + 1)?, worked));
     }
-    Ok(found)
+    // Sorted here, where bodies need not be moved for it.
+    let in_order = |mut some: Vec<(i32, WorkedDelivery)>| {
+        some.sort_by_key(|(place, _)| *place);
+        some.into_iter().map(|(_, worked)| worked).collect()
+    };
+    Ok(found.into_iter().map(|(run, some)| (run, in_order(some))).collect())
 }

@@ -1,5 +1,6 @@
 //! How an attempt gets its memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -99,8 +100,8 @@ fn first() -> Assignment {
         lease: Lease { id: LeaseId::new(), session_id, run_id, attempt: 1 },
         run: run(run_id, session_id, trigger_id),
         session: session(session_id, trigger_id),
-        trigger: Trigger { id: trigger_id, ..samples::trigger(Source::Github, "Review.") },
-        settings: Settings::default(),
+        trigger: Arc::new(Trigger { id: trigger_id, ..samples::trigger(Source::Github, "Review.") }),
+        settings: Arc::new(Settings::default()),
         deliveries: Vec::new(),
         session_mode: SessionMode::Default,
         prompt_override: None,
@@ -184,7 +185,7 @@ fn an_interrupted_attempt_goes_on_even_late_unless_the_trigger_says_to_begin_aga
     let (mut assignment, id) = interrupted();
     assignment.session.last_use_time = NOW.minus(DAY * 30);
     assert_eq!(opening(&assignment, PRINT, NOW), Opening::Go(id));
-    assignment.trigger.spec.retry.on_interrupt = OnInterrupt::Restart;
+    Arc::make_mut(&mut assignment.trigger).spec.retry.on_interrupt = OnInterrupt::Restart;
     assert_eq!((new(&assignment).generation, new(&assignment).lineage), (2, Lineage::Renewed));
     assignment.session.turn_count = 0;
     assignment.run.lineage = Some(Lineage::Fresh);

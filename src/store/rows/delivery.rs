@@ -1,6 +1,11 @@
 //! Deliveries and their payloads.
 
+use std::cell::RefCell;
+use std::io;
 use std::time::Duration;
+
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe::get_frame_content_size;
 
 use super::entity::{delivery, delivery_payload};
 use super::{word, word_or_none};
@@ -49,11 +54,29 @@ pub(crate) fn delivery_of(row: delivery::Model) -> Result<Delivery> {
 
 /// The bulky part of a delivery, decompressed.
 pub(crate) fn payload_of(row: &delivery_payload::Model) -> Result<DeliveryPayload> {
-    let body = row.body.as_deref().map(zstd::decode_all).transpose();
+    let body = row.body.as_deref().map(unpacked).transpose();
     let body = body.map_err(|error| Error::internal(format!("a stored body cannot be read: {error}")))?;
     Ok(DeliveryPayload {
         headers: headers_from(&row.headers)?,
         body: body.unwrap_or_default(),
         walk: row.walk.as_deref().map(walk_from).unwrap_or_default(),
     })
+}
+
+thread_local! {
+    /// Making one costs more than most bodies do.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+}
+
+/// A larger body is unpacked piece by piece: what it says of its size is not believed.
+const LARGEST_AT_ONCE: u64 = 4 << 20;
+
+fn unpacked(body: &[u8]) -> io::Result<Vec<u8>> {
+    match get_frame_content_size(body) {
+        Ok(Some(bytes @ 0..=LARGEST_AT_ONCE)) => {
+            let bytes = usize::try_from(bytes).unwrap_or(0);
+            DECOMPRESSOR.with_borrow_mut(|kept| kept.decompress(body, bytes))
+        }
+        _ => zstd::decode_all(body),
+    }
 }
