@@ -15,7 +15,7 @@ use crate::domain::{CostBasis, Error, Result, SessionId, TriggerId, UnixMicros, 
 use crate::store::entity::session;
 use crate::store::rows::new_session;
 use crate::store::sql::statement;
-use crate::store::together::{self, Part, keys};
+use crate::store::together::{self, Keys, Part};
 
 /// The first due session of each place in line. Triggers take turns: the candidates are ordered by their rank within
 /// their trigger, then by how long their trigger was not served.
@@ -99,8 +99,8 @@ pub fn statements(postgres: bool, rows: usize) -> [String; 5] {
         + " RETURNING id, trigger_id, head, lease_id, generation, turn_count";
     let follow =
         [count(&claimed[..(rows - 1).max(1)], now), start(&claimed, now), point(&claimed, now), attempts(&claimed, WorkerId::new(), now)];
-    let [count, start, point, attempts] = follow.map(|part| part.head);
     let backend = if postgres { DbBackend::Postgres } else { DbBackend::Sqlite };
+    let [count, start, point, attempts] = follow.map(|part| part.text(backend, 0).0);
     [decision, count, start, point, attempts].map(|text| statement(backend, text, Vec::new()).sql)
 }
 
@@ -154,10 +154,9 @@ fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
         *used.entry(one.session.trigger_id).or_default() += 1;
         *used.entry(Uuid::nil()).or_default() += 1;
     }
-    let (with, mut values) = keys("id, n", used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).collect());
-    values.push(now.0.into());
-    let head = with + " UPDATE limits SET used = used + k.n, last_claimed_time = ? FROM k WHERE limits.trigger_id = k.id";
-    Part { head, values, ..Part::default() }
+    let keys = Keys::new("id, n", used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).collect());
+    let head = "UPDATE limits SET used = used + k.n, last_claimed_time = ? FROM k WHERE limits.trigger_id = k.id";
+    Part { keys, head: head.into(), values: vec![now.0.into()], ..Part::default() }
 }
 
 /// The heads of the claimed sessions begin; a run whose end was asked for never does.
@@ -171,43 +170,35 @@ fn start(claimed: &[Claimed], now: UnixMicros) -> Part {
             (one.session.turn_count + 1).into(),
         ]
     };
-    let (with, mut values) = keys("session_id, seq, lease_id, generation, turn", claimed.iter().flat_map(row).collect());
-    values.push(now.0.into());
-    let head = with
-        + " UPDATE runs SET status = 'starting', attempt = attempt + 1, lease_id = k.lease_id, start_time = coalesce(start_time, ?), \
+    let keys = Keys::new("session_id, seq, lease_id, generation, turn", claimed.iter().flat_map(row).collect());
+    let head = "UPDATE runs SET status = 'starting', attempt = attempt + 1, lease_id = k.lease_id, start_time = coalesce(start_time, ?), \
            generation = k.generation, turn = k.turn, wait_reason = '' FROM k \
            WHERE runs.session_id = k.session_id AND runs.seq = k.seq AND runs.status = 'queued' AND NOT runs.cancel_requested";
-    Part { head, values, ..Part::default() }
+    Part { keys, head: head.into(), values: vec![now.0.into()], ..Part::default() }
 }
 
 /// Each session names its live run.
 fn point(claimed: &[Claimed], now: UnixMicros) -> Part {
-    let (with, mut values) = leases(claimed);
-    values.push(now.0.into());
-    let head = with
-        + " UPDATE sessions SET live_run_id = runs.id, last_run_id = runs.id, last_use_time = ? \
+    let head = "UPDATE sessions SET live_run_id = runs.id, last_run_id = runs.id, last_use_time = ? \
            FROM k JOIN runs ON runs.session_id = k.session_id AND runs.seq = k.seq AND runs.lease_id = k.lease_id \
            WHERE sessions.id = k.session_id";
-    Part { head, values, ..Part::default() }
+    Part { keys: leases(claimed), head: head.into(), values: vec![now.0.into()], ..Part::default() }
 }
 
 /// Each run that started has an attempt more.
 fn attempts(claimed: &[Claimed], worker: WorkerId, now: UnixMicros) -> Part {
-    let (with, mut values) = leases(claimed);
-    let fixed: [Value; 3] = [worker.0.into(), now.0.into(), CostBasis::Reported.as_str().into()];
-    values.extend(fixed);
-    let head = with
-        + " INSERT INTO attempts (run_id, number, lease_id, worker_id, trigger_version, start_time, cost_basis) \
+    let values = vec![worker.0.into(), now.0.into(), CostBasis::Reported.as_str().into()];
+    let head = "INSERT INTO attempts (run_id, number, lease_id, worker_id, trigger_version, start_time, cost_basis) \
            SELECT runs.id, runs.attempt, k.lease_id, ?, coalesce(triggers.version, 0), ?, ? \
            FROM k JOIN runs ON runs.session_id = k.session_id AND runs.seq = k.seq AND runs.lease_id = k.lease_id \
            LEFT JOIN triggers ON triggers.id = runs.trigger_id";
-    Part { head, values, ..Part::default() }
+    Part { keys: leases(claimed), head: head.into(), values, ..Part::default() }
 }
 
 /// The claims as the keys of a statement: by session, place in it, and lease.
-pub(super) fn leases(claimed: &[Claimed]) -> (String, Vec<Value>) {
+pub(super) fn leases(claimed: &[Claimed]) -> Keys {
     let row = |one: &Claimed| -> [Value; 3] { [one.session.id.into(), one.session.head.into(), one.lease.into()] };
-    keys("session_id, seq, lease_id", claimed.iter().flat_map(row).collect())
+    Keys::new("session_id, seq, lease_id", claimed.iter().flat_map(row).collect())
 }
 
 /// A session whose head is no run that waits goes on to the next that does.

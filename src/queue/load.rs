@@ -15,7 +15,7 @@ use crate::domain::{DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result
 use crate::store::entity::{attempt, delivery, delivery_payload, run, session, setting, trigger};
 use crate::store::payload::{manifest_from, word};
 use crate::store::rows::{SETTINGS_ROW, delivery_of, payload_of, run_of, session_of, settings_of, trigger_of};
-use crate::store::together::{self, FIRST, Part, keys};
+use crate::store::together::{self, FIRST, Keys, Part};
 
 /// Bytes of a body up to which it is read within the claim; with a larger one the claim would hold others up.
 const SMALL_BODY: i64 = 64 * 1024;
@@ -29,22 +29,20 @@ pub(super) struct Taken {
 
 /// The statement that starts runs gives them too.
 pub(super) fn giving(start: Part) -> Part {
-    Part { head: start.head + " RETURNING", tail: named::<run::Entity>("runs", ""), ..start }
+    Part { head: start.head + " RETURNING", tail: named::<run::Entity>("runs", "").into(), ..start }
 }
 
 /// What a claim reads once its runs have started: small rows alone, in few statements, since on PostgreSQL each is a way there
 /// and back while the limits are locked. Their triggers are read once each, however many of their runs start.
 pub(super) fn parts(claimed: &[Claimed]) -> [Part; 2] {
     let triggers: BTreeSet<Uuid> = claimed.iter().map(|one| one.session.trigger_id).collect();
-    let (with, mut values) = keys("i", triggers.into_iter().map(Value::from).collect());
-    values.push(SETTINGS_ROW.into());
+    let keys = Keys::new("i", triggers.into_iter().map(Value::from).collect());
     let settings = named::<setting::Entity>("o", SETTING);
     let rules = format!("t.*, {settings} FROM k JOIN triggers t ON t.id = k.i LEFT JOIN settings o ON o.name = ?");
-    let rules = Part { head: with + " SELECT", tail: rules, values };
-    let (with, values) = leases(claimed);
+    let rules = Part { keys, head: "SELECT".into(), tail: rules.into(), values: vec![SETTINGS_ROW.into()] };
     let started = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
-    let small =
-        Part { head: with + " SELECT", tail: format!("{WORKED} {started} {DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY}"), values };
+    let small = format!("{WORKED} {started} {DELIVERIES} WHERE d.body_bytes <= {SMALL_BODY}");
+    let small = Part { keys: leases(claimed), head: "SELECT".into(), tail: small.into(), ..Part::default() };
     [rules, small]
 }
 
@@ -190,9 +188,9 @@ impl Assignment {
 
 /// The deliveries of these runs with their bodies, whatever their size.
 async fn deliveries(queue: &Queue, runs: &[RunId]) -> Result<HashMap<Uuid, Vec<WorkedDelivery>>> {
-    let (with, values) = keys("id", runs.iter().map(|run| run.0.into()).collect());
-    let tail = format!("{WORKED} FROM k r {DELIVERIES}");
-    let rows = together::run(queue.store().read(), vec![Part { head: with + " SELECT", tail, values }]).await?;
+    let keys = Keys::new("id", runs.iter().map(|run| run.0.into()).collect());
+    let tail = format!("{WORKED} FROM k r {DELIVERIES}").into();
+    let rows = together::run(queue.store().read(), vec![Part { keys, head: "SELECT".into(), tail, ..Part::default() }]).await?;
     worked(rows.into_iter().flatten().collect())
 }
 

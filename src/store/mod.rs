@@ -23,6 +23,7 @@ mod runs;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sessions;
+mod set;
 mod settings;
 pub(crate) mod sign_in_codes;
 pub(crate) mod sql;

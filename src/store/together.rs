@@ -4,9 +4,12 @@
 //! than the work. It takes several statements as one text, so a step of a transaction is one way. PostgreSQL takes one
 //! statement at a time, so there the same steps are sent one after the other.
 
+use std::borrow::Cow;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
 
-use super::sql::{placeholders, statement};
+use super::set::{self, fill, filled};
+use super::sql::statement;
 
 /// The most rows of one set statement.
 const LARGEST_SET: usize = 128;
@@ -14,19 +17,48 @@ const LARGEST_SET: usize = 128;
 /// One statement of several.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
+    /// The rows that it joins with.
+    pub(crate) keys: Keys,
     /// The statement up to and with the `SELECT` or `RETURNING` of its columns; all of it when it gives no rows. Empty: it
     /// is left out.
-    pub(crate) head: String,
+    pub(crate) head: Cow<'static, str>,
     /// The columns and what stands behind them.
-    pub(crate) tail: String,
+    pub(crate) tail: Cow<'static, str>,
     /// What the `?` of both stand for.
     pub(crate) values: Vec<Value>,
 }
 
+/// The keys that a statement joins with under the name `k`, one index look-up each.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// Their names. Empty: there are none.
+    pub(crate) columns: &'static str,
+    /// Row by row.
+    pub(crate) values: Vec<Value>,
+}
+
+impl Keys {
+    pub(crate) fn new(columns: &'static str, values: Vec<Value>) -> Self {
+        Self { columns, values }
+    }
+}
+
 impl Part {
     /// Rows come with the place of their part in front, so that they can be told apart.
-    fn text(&self, place: usize) -> String {
-        if self.tail.is_empty() { self.head.clone() } else { format!("{} {place}, {}", self.head, self.tail) }
+    pub(crate) fn text(self, backend: DbBackend, place: usize) -> (String, Vec<Value>) {
+        let (mut text, mut values) = (String::new(), Vec::new());
+        if !self.keys.columns.is_empty() {
+            let width = self.keys.columns.split(',').count();
+            let rows;
+            (rows, values) = set::query(backend, width, self.keys.values);
+            text = format!("WITH k ({}) AS ({rows}) ", self.keys.columns);
+        }
+        text += &self.head;
+        if !self.tail.is_empty() {
+            text += &format!(" {place}, {}", self.tail);
+        }
+        values.extend(self.values);
+        (text, values)
     }
 }
 
@@ -37,15 +69,16 @@ pub(crate) async fn run(db: &impl ConnectionTrait, parts: Vec<Part>) -> Result<V
     let meant = parts.into_iter().enumerate().filter(|(_, part)| !part.head.is_empty());
     if backend != DbBackend::Sqlite {
         for (place, part) in meant {
-            let text = part.text(place);
-            found[place] = db.query_all_raw(statement(backend, text, part.values)).await?;
+            let (text, values) = part.text(backend, place);
+            found[place] = db.query_all_raw(statement(backend, text, values)).await?;
         }
         return Ok(found);
     }
     let (mut texts, mut values) = (Vec::new(), Vec::new());
-    for (place, mut part) in meant {
-        texts.push(part.text(place));
-        values.append(&mut part.values);
+    for (place, part) in meant {
+        let (text, some) = part.text(backend, place);
+        texts.push(text);
+        values.extend(some);
     }
     if texts.is_empty() {
         return Ok(found);
@@ -61,30 +94,6 @@ pub(crate) async fn run(db: &impl ConnectionTrait, parts: Vec<Part>) -> Result<V
 
 /// The place of a row's first own column: before it stands which part gave the row.
 pub(crate) const FIRST: usize = 1;
-
-/// `WITH k (…) AS (VALUES …)`: the keys that a query joins with, one index look-up each.
-///
-/// They are filled up with nulls, which join with nothing, to a power of two: so there are few texts, and the connection
-/// keeps them prepared.
-pub(crate) fn keys(columns: &str, mut values: Vec<Value>) -> (String, Vec<Value>) {
-    let width = columns.split(',').count();
-    let rows = filled(values.len() / width);
-    fill(&mut values, width, rows);
-    (format!("WITH k ({columns}) AS (VALUES {})", placeholders(rows, width)), values)
-}
-
-/// So many rows, as a power of two.
-fn filled(rows: usize) -> usize {
-    rows.next_power_of_two()
-}
-
-/// Adds rows of nulls of the kinds that the first row has.
-fn fill(values: &mut Vec<Value>, width: usize, rows: usize) {
-    let nulls: Vec<Value> = values.iter().take(width).map(Value::as_null).collect();
-    while values.len() < rows * width {
-        values.extend_from_slice(&nulls);
-    }
-}
 
 /// What is to be written to one table, row by row.
 #[derive(Debug)]
@@ -112,39 +121,37 @@ impl Write {
         values
     }
 
-    /// The statement for so many rows. A row whose first value is null writes nothing.
-    fn text(&self, rows: usize) -> String {
-        let values = placeholders(rows, self.width());
-        match self {
-            Self::Insert { table, columns, .. } => {
-                let columns = columns.join(",");
-                format!("INSERT INTO {table} ({columns}) SELECT * FROM (VALUES {values}) AS v WHERE column1 IS NOT NULL")
-            }
-            Self::Update { table, columns, set, .. } => {
-                format!("WITH v ({}) AS (VALUES {values}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id", columns.join(","))
-            }
-        }
-    }
-
-    /// The next `rows` rows, filled up with nulls, as a statement and its values. What is left stays.
-    fn take(&mut self, rows: usize) -> (String, Vec<Value>) {
-        let (width, text) = (self.width(), self.text(rows));
+    /// The next `rows` rows as a statement and its values. What is left stays.
+    fn take(&mut self, backend: DbBackend, rows: usize) -> (String, Vec<Value>) {
+        let width = self.width();
         let mut some = std::mem::take(self.values());
         *self.values() = some.split_off(some.len().min(rows * width));
-        fill(&mut some, width, rows);
-        (text, some)
+        if backend == DbBackend::Sqlite {
+            fill(&mut some, width, rows);
+        }
+        let (rows, values) = set::query(backend, width, some);
+        let text = match self {
+            // A row whose first value is null fills the set up.
+            Self::Insert { table, columns, .. } if backend == DbBackend::Sqlite => {
+                format!("INSERT INTO {table} ({}) SELECT * FROM ({rows}) AS v WHERE column1 IS NOT NULL", columns.join(","))
+            }
+            Self::Insert { table, columns, .. } => format!("INSERT INTO {table} ({}) {rows}", columns.join(",")),
+            Self::Update { table, columns, set, .. } => {
+                format!("WITH v ({}) AS ({rows}) UPDATE {table} SET {set} FROM v WHERE {table}.id = v.id", columns.join(","))
+            }
+        };
+        (text, values)
     }
 }
 
-/// Writes all of these in their order; each statement is filled up, so that there are a handful of texts, which the connection
-/// keeps prepared.
+/// Writes all of these in their order.
 pub(crate) async fn write(tx: &DatabaseTransaction, writes: Vec<Write>) -> Result<(), DbErr> {
     let mut writes: Vec<Write> = writes.into_iter().filter(|one| one.rows() > 0).collect();
     let backend = tx.get_database_backend();
     if backend != DbBackend::Sqlite {
         for mut one in writes {
             while one.rows() > 0 {
-                let (text, values) = one.take(filled(one.rows().min(LARGEST_SET)));
+                let (text, values) = one.take(backend, LARGEST_SET);
                 tx.execute_raw(statement(backend, text, values)).await?;
             }
         }
@@ -155,7 +162,7 @@ pub(crate) async fn write(tx: &DatabaseTransaction, writes: Vec<Write>) -> Resul
         let rows = filled(most.min(LARGEST_SET));
         let (mut texts, mut values) = (Vec::new(), Vec::new());
         for one in &mut writes {
-            let (text, mut some) = one.take(rows);
+            let (text, mut some) = one.take(backend, rows);
             texts.push(text);
             values.append(&mut some);
         }

@@ -1,5 +1,6 @@
 //! What a batch must know before it decides: a few set queries.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Value};
@@ -15,7 +16,7 @@ use crate::queue::figures::Figures;
 use crate::queue::transaction::Step;
 use crate::queue::{Disposition, RunRequest, RunThread};
 use crate::store::payload::word;
-use crate::store::together::{self, FIRST, Part, keys};
+use crate::store::together::{self, FIRST, Keys, Part};
 
 const DAY: u64 = 24 * 60 * 60;
 /// What is read of a session.
@@ -54,6 +55,10 @@ pub(super) async fn plan(tx: &DatabaseTransaction, batch: &[Prepared], figures: 
     Ok(plan)
 }
 
+fn read(keys: Keys, tail: impl Into<Cow<'static, str>>) -> Part {
+    Part { keys, head: "SELECT".into(), tail: tail.into(), values: Vec::new() }
+}
+
 /// Which triggers exist; none of them can be deleted before this transaction ends.
 fn triggers(batch: &[Prepared], backend: DbBackend) -> Part {
     let ids: BTreeSet<Uuid> = batch.iter().filter_map(|one| one.delivery.trigger_id).map(|id| id.0).collect();
@@ -61,8 +66,8 @@ fn triggers(batch: &[Prepared], backend: DbBackend) -> Part {
         return Part::default();
     }
     let lock = if backend == DbBackend::Postgres { " ORDER BY t.id FOR KEY SHARE OF t" } else { "" };
-    let (with, values) = keys("i", ids.into_iter().map(Value::from).collect());
-    Part { head: with + " SELECT", tail: format!("t.id FROM k JOIN triggers t ON t.id = k.i{lock}"), values }
+    let keys = Keys::new("i", ids.into_iter().map(Value::from).collect());
+    read(keys, format!("t.id FROM k JOIN triggers t ON t.id = k.i{lock}"))
 }
 
 fn request(one: &Prepared) -> Option<&RunRequest> {
@@ -88,9 +93,9 @@ fn sessions(batch: &[Prepared], backend: DbBackend) -> Part {
         return Part::default();
     }
     let lock = if backend == DbBackend::Postgres { " ORDER BY s.trigger_id, s.thread_key FOR UPDATE OF s" } else { "" };
-    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.as_str().into()]).collect());
+    let keys = Keys::new("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.as_str().into()]).collect());
     let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d{lock}");
-    Part { head: with + " SELECT", tail, values }
+    read(keys, tail)
 }
 
 fn note_sessions(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
@@ -112,9 +117,9 @@ fn named_sessions(batch: &[Prepared], backend: DbBackend) -> Part {
         return Part::default();
     }
     let lock = if backend == DbBackend::Postgres { " ORDER BY s.id FOR UPDATE OF s" } else { "" };
-    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, id)| -> [Value; 2] { [trigger.into(), id.into()] }).collect());
+    let keys = Keys::new("t, d", wanted.into_iter().flat_map(|(trigger, id)| -> [Value; 2] { [trigger.into(), id.into()] }).collect());
     let tail = format!("{SESSION} FROM k JOIN sessions s ON s.trigger_id = k.t AND s.id = k.d WHERE s.kind = 'thread'{lock}");
-    Part { head: with + " SELECT", tail, values }
+    read(keys, tail)
 }
 
 fn note_named(rows: Vec<QueryResult>, figures: &Figures, plan: &mut Plan) -> Step<()> {
@@ -196,11 +201,11 @@ async fn latest_runs(tx: &DatabaseTransaction, batch: &[Prepared], plan: &mut Pl
     if places.is_empty() {
         return Ok(());
     }
-    let (with, values) = keys("s, o", values);
+    let keys = Keys::new("s, o", values);
     let tail = "r.session_id, r.seq, r.id, r.status, r.kind, CASE WHEN r.prompt_override IS NULL THEN 1 ELSE 0 END, r.session_mode, \
                   r.delivery_count, r.not_before, r.wait_reason, r.create_time, r.start_time \
                   FROM k JOIN runs r ON r.session_id = k.s AND r.seq > k.o ORDER BY r.session_id, r.seq";
-    let found = together::run(tx, vec![Part { head: with + " SELECT", tail: tail.to_owned(), values }]).await?;
+    let found = together::run(tx, vec![read(keys, tail)]).await?;
     for row in found.into_iter().flatten() {
         let place = places[&row.try_get_by_index::<Uuid>(FIRST)?];
         note_run(&row, plan.now, &mut plan.sessions[place])?;
@@ -244,10 +249,10 @@ fn holders(batch: &[Prepared]) -> Part {
     if wanted.is_empty() {
         return Part::default();
     }
-    let (with, values) = keys("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.to_vec().into()]).collect());
+    let keys = Keys::new("t, d", wanted.into_iter().flat_map(|(trigger, key)| [trigger.into(), key.to_vec().into()]).collect());
     let tail = "d.id, d.trigger_id, d.dedupe_key, d.reason, d.run_id, d.session_id, d.receive_time, d.duplicate_count, d.outcome, r.status \
                 FROM k JOIN deliveries d ON d.trigger_id = k.t AND d.dedupe_key = k.d LEFT JOIN runs r ON r.id = d.run_id";
-    Part { head: with + " SELECT", tail: tail.to_owned(), values }
+    read(keys, tail)
 }
 
 fn note_holders(rows: Vec<QueryResult>, plan: &mut Plan) -> Step<()> {

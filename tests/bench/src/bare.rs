@@ -17,9 +17,11 @@ use crate::load::wall_micros;
 pub(crate) struct Bare {
     connection: Plain,
     worker: Uuid,
-    /// The texts for so many rows.
-    texts: HashMap<usize, [String; 5]>,
+    texts: Texts,
 }
+
+/// The texts for so many rows.
+type Texts = HashMap<usize, [String; 5]>;
 
 #[derive(Debug)]
 enum Plain {
@@ -64,7 +66,7 @@ macro_rules! bound {
 }
 
 macro_rules! claim {
-    ($db:expr, $begin:literal, $bare:expr, $decision:expr, $slots:expr) => {{
+    ($db:expr, $begin:literal, $bare:expr, $decision:expr, $slots:expr, $follow:ident) => {{
         let mut tx = $db.begin_with($begin).await?;
         let rows = bound!($bare.texts[&$slots][0].clone(), $decision).fetch_all(&mut *tx).await?;
         let claimed: Vec<Claimed> = rows
@@ -78,10 +80,7 @@ macro_rules! claim {
                 turns: row.get(5),
             })
             .collect();
-        for (place, (rows, values)) in follow(&claimed, $bare.worker).into_iter().enumerate() {
-            let text = $bare.texts[&rows][place + 1].clone();
-            bound!(text, values).execute(&mut *tx).await?;
-        }
+        $follow(&mut tx, &$bare.texts, &claimed, $bare.worker).await?;
         tx.commit().await?;
         claimed.len()
     }};
@@ -108,40 +107,65 @@ impl Bare {
         let (now, most) = (Value::Big(Some(wall_micros())), Value::Big(Some(i64::try_from(slots)?)));
         let (worker, all) = (Value::Id(Some(self.worker)), Value::Id(Some(Uuid::nil())));
         let claimed = match &mut self.connection {
-            Plain::Sqlite(db) => claim!(db, "BEGIN IMMEDIATE", self, [now, most, worker, worker, most, all], slots),
-            Plain::Postgres(db) => claim!(db, "BEGIN", self, [worker, all, now, most, most, worker, worker], slots),
+            Plain::Sqlite(db) => claim!(db, "BEGIN IMMEDIATE", self, [now, most, worker, worker, most, all], slots, row_by_row),
+            Plain::Postgres(db) => claim!(db, "BEGIN", self, [worker, all, now, most, most, worker, worker], slots, by_columns),
         };
         ensure!(claimed == slots, "{claimed} of {slots} were claimed");
         Ok(())
     }
 }
 
-/// The values of what follows a decision, with their rows as a power of two.
-fn follow(claimed: &[Claimed], worker: Uuid) -> [(usize, Vec<Value>); 4] {
-    let now = Value::Big(Some(wall_micros()));
-    let mut used: BTreeMap<Uuid, i32> = BTreeMap::new();
-    for one in claimed {
-        *used.entry(one.trigger).or_default() += 1;
-        *used.entry(Uuid::nil()).or_default() += 1;
+/// Runs that are counted against each limit.
+fn counted(claimed: &[Claimed]) -> BTreeMap<Uuid, i32> {
+    let mut used = BTreeMap::new();
+    for id in claimed.iter().flat_map(|one| [one.trigger, Uuid::nil()]) {
+        *used.entry(id).or_default() += 1;
     }
+    used
+}
+
+/// What follows a decision, with rows of values filled up to a power of two.
+async fn row_by_row(tx: &mut SqliteConnection, texts: &Texts, claimed: &[Claimed], worker: Uuid) -> Result<()> {
+    let now = Value::Big(Some(wall_micros()));
     let id = |id: Uuid| Value::Id(Some(id));
-    let limits = used.into_iter().map(|(trigger, count)| vec![id(trigger), Value::Int(Some(count))]);
+    let limits = counted(claimed).into_iter().map(|(trigger, count)| vec![id(trigger), Value::Int(Some(count))]);
     let run = |one: &Claimed| {
         let (generation, turn) = (Value::Int(Some(one.generation)), Value::Int(Some(one.turns + 1)));
         vec![id(one.session), Value::Big(Some(one.head)), id(one.lease), generation, turn]
     };
     let lease = |one: &Claimed| vec![id(one.session), Value::Big(Some(one.head)), id(one.lease)];
     let nothing = [Value::Id(None), Value::Big(None), Value::Id(None), Value::Int(None), Value::Int(None)];
-    [
+    let follow = [
         filled(limits.collect(), &[Value::Id(None), Value::Int(None)], &[now]),
         filled(claimed.iter().map(run).collect(), &nothing, &[now]),
         filled(claimed.iter().map(lease).collect(), &nothing[..3], &[now]),
         filled(claimed.iter().map(lease).collect(), &nothing[..3], &[id(worker), now, Value::Text("reported")]),
-    ]
+    ];
+    for (place, (rows, values)) in follow.into_iter().enumerate() {
+        bound!(texts[&rows][place + 1].clone(), values).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 fn filled(mut rows: Vec<Vec<Value>>, nothing: &[Value], then: &[Value]) -> (usize, Vec<Value>) {
     let count = rows.len().next_power_of_two();
     rows.resize(count, nothing.to_vec());
     (count, rows.into_iter().flatten().chain(then.iter().copied()).collect())
+}
+
+/// The same with an array for each column; their texts fit any number of rows.
+async fn by_columns(tx: &mut PgConnection, texts: &Texts, claimed: &[Claimed], worker: Uuid) -> Result<()> {
+    let now = wall_micros();
+    let [_, count, start, point, attempts] = texts[&2].clone().map(AssertSqlSafe);
+    let (limits, counts): (Vec<Uuid>, Vec<i32>) = counted(claimed).into_iter().unzip();
+    let sessions: Vec<Uuid> = claimed.iter().map(|one| one.session).collect();
+    let heads: Vec<i64> = claimed.iter().map(|one| one.head).collect();
+    let leases: Vec<Uuid> = claimed.iter().map(|one| one.lease).collect();
+    let (generations, turns): (Vec<i32>, Vec<i32>) = claimed.iter().map(|one| (one.generation, one.turns + 1)).unzip();
+    sqlx::query(count).bind(limits).bind(counts).bind(now).execute(&mut *tx).await?;
+    sqlx::query(start).bind(&sessions).bind(&heads).bind(&leases).bind(generations).bind(turns).bind(now).execute(&mut *tx).await?;
+    sqlx::query(point).bind(&sessions).bind(&heads).bind(&leases).bind(now).execute(&mut *tx).await?;
+    let attempts = sqlx::query(attempts).bind(sessions).bind(heads).bind(leases);
+    attempts.bind(worker).bind(now).bind("reported").execute(&mut *tx).await?;
+    Ok(())
 }
