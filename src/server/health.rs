@@ -70,17 +70,10 @@ impl Health {
                 self.reporter.set_service_status(service, status).await;
             }
             told = status;
-            let standing = self.standing.clone();
-            let changed = async {
-                match standing {
-                    Some(mut standing) => standing.changed().await.is_ok(),
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = closed.cancelled() => break,
                 () = self.stop.cancelled(), if status == ServingStatus::Serving => {}
-                true = changed => {}
+                () = changed(self.standing.as_mut()) => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
@@ -110,10 +103,44 @@ impl Health {
     }
 }
 
+/// Completes at a change that was not seen yet.
+async fn changed(standing: Option<&mut watch::Receiver<bool>>) {
+    if let Some(standing) = standing
+        && standing.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 /// `/readyz`.
 pub(super) async fn ready(State(health): State<Health>) -> Response {
     match health.problem().await {
         None => "ready\n".into_response(),
         Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    /// Whether a change is seen at once.
+    async fn sees(standing: Option<&mut watch::Receiver<bool>>) -> bool {
+        let mut change = std::pin::pin!(changed(standing));
+        std::future::poll_fn(|cx| Poll::Ready(change.as_mut().poll(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_once_and_nothing_is_asked_between_changes() {
+        let (tell, mut standing) = watch::channel(false);
+        assert!(!sees(None).await && !sees(Some(&mut standing)).await);
+        tell.send_replace(true);
+        assert!(sees(Some(&mut standing)).await);
+        assert!(!sees(Some(&mut standing)).await, "the same change again would ask the database without a pause");
+        drop(tell);
+        assert!(!sees(Some(&mut standing)).await);
     }
 }

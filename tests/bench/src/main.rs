@@ -66,7 +66,7 @@ enum Part {
     Claims,
     /// From the start of a server to its readiness, with 100,000 queued runs.
     Ready,
-    /// Memory of an idle server.
+    /// Memory and processor time of an idle server.
     Idle,
     /// Memory of webhooks that wait, and the cap on processes.
     Waiting,

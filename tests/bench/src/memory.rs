@@ -1,4 +1,4 @@
-//! Resident memory: idle, with webhooks that wait, and through a run of 1 GB.
+//! Resident memory: idle, with webhooks that wait, and through a run of 1 GB. And what an idle server takes of a processor.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use crate::Scale;
 use crate::agent::{Journal, most_alive};
 use crate::load::{Sender, send};
 use crate::payload::Webhooks;
+use crate::postgres;
 use crate::report::{Bar, Report, say};
 use crate::server::{Server, Setup, run_id};
 use crate::spawn::starts_by_run;
@@ -19,11 +20,25 @@ const CAP: usize = 4;
 
 /// A server that nobody asked for anything yet.
 pub(crate) async fn idle(report: &mut Report) -> Result<()> {
-    say("idle: memory of a server without work");
-    let server = Server::fresh(&Setup::fake()?).await?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    say("idle: memory and processor time of a server without work");
+    on(None, report).await?;
+    if let Some(postgres) = postgres::start_for("an idle server on PostgreSQL", report)? {
+        on(Some(postgres.database("idle").await?), report).await?;
+    }
+    Ok(())
+}
+
+async fn on(database: Option<String>, report: &mut Report) -> Result<()> {
+    const STILL: Duration = Duration::from_secs(10);
+    let name = if database.is_some() { "idle server, PostgreSQL" } else { "idle server" };
+    let server = Server::fresh(&Setup { database, ..Setup::fake()? }).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = server.process.processor_time()?;
+    tokio::time::sleep(STILL).await;
+    let share = (server.process.processor_time()? - before) / STILL.as_secs_f64() * 100.0;
     let resident = server.process.resident()? as f64 / MB;
-    report.judge("idle server", format!("{resident:.1} MB"), "40 MB", resident, Bar::Below(40.0));
+    report.judge(name, format!("{resident:.1} MB"), "40 MB", resident, Bar::Below(40.0));
+    report.judge("  its share of one processor", format!("{share:.1} %"), "1 %", share, Bar::Below(1.0));
     Ok(())
 }
 

@@ -54,6 +54,15 @@ impl Process {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
+    /// Processor time that it took so far, in seconds.
+    pub(crate) fn processor_time(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // Behind the name, which may hold anything: in user mode and in the kernel, in hundredths of a second (proc(5)).
+        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>()).unwrap_or_default();
+        let ticks = |place: usize| fields.get(place).and_then(|ticks| ticks.parse::<f64>().ok()).context("no time");
+        Ok((ticks(11)? + ticks(12)?) / 100.0)
+    }
+
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         let _ended = self.0.kill();
