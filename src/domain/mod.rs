@@ -35,7 +35,7 @@ pub use run::{
     Attempt, Billing, CancelMode, Failure, FailureReason, IllegalTransition, Lineage, Requester, RequesterKind, Run, RunEvent, RunFilter,
     RunKind, RunState, RunStatus, RunWarning, SessionMode, Wait, WaitReason, transition,
 };
-pub use session::{Conversation, Session, SessionFilter, SessionKind, SessionOrder, SessionOrigin, SessionState, SessionStorage};
+pub use session::{Conversation, Memory, Session, SessionFilter, SessionKind, SessionOrder, SessionOrigin, SessionState, SessionStorage};
 pub use settings::{
     AgentSettings, LimitSettings, RetentionSettings, RuleUnit, SETTING_RULES, SessionSettings, SettingRule, Settings, setting_rules,
 };

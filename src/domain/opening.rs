@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Lineage, Session, SessionMode, SessionOrigin, UnixMicros};
+use super::{Lineage, Memory, SessionMode, SessionOrigin, UnixMicros};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -36,7 +36,7 @@ pub struct NewConversation {
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     /// The session as it is.
-    pub session: &'a Session,
+    pub session: &'a Memory,
     /// Which conversation is wanted.
     pub mode: SessionMode,
     /// What a conversation must have begun with to be continued.

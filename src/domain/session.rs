@@ -113,6 +113,43 @@ pub struct Session {
 }
 
 impl Session {
+    /// What a turn has to know of it.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            id: self.id,
+            kind: self.kind,
+            generation: self.generation,
+            agent_session_id: self.agent_session_id,
+            fingerprint: self.fingerprint.clone(),
+            origin: self.origin,
+            turn_count: self.turn_count,
+            turns_since_compaction: self.turns_since_compaction,
+            last_run_id: self.last_run_id,
+            forked_run_id: self.forked_run_id,
+            last_use_time: self.last_use_time,
+        }
+    }
+}
+
+/// What a turn has to know of its session. The fields are those of [`Session`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of Session")]
+pub struct Memory {
+    pub id: SessionId,
+    pub kind: SessionKind,
+    pub generation: i32,
+    pub agent_session_id: Option<Uuid>,
+    pub fingerprint: Option<String>,
+    pub origin: SessionOrigin,
+    pub turn_count: i32,
+    pub turns_since_compaction: i32,
+    pub last_run_id: Option<RunId>,
+    pub forked_run_id: Option<RunId>,
+    pub last_use_time: UnixMicros,
+}
+
+impl Memory {
     /// Whether this is a copy that no run but this one (if any) has used: its run then got its memory from the copy.
     #[must_use]
     pub fn is_unused_copy(&self, run: Option<RunId>) -> bool {

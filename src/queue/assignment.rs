@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::{
-    Billing, Delivery, DeliveryPayload, Failure, LeaseId, Lineage, Manifest, NanoUsd, PromptKind, Run, RunId, RunWarning, Session,
-    SessionId, SessionMode, SessionOrigin, Settings, Trigger, Usage,
+    Billing, Delivery, DeliveryId, DeliveryPayload, Failure, LeaseId, Lineage, Manifest, Memory, NanoUsd, PromptKind, RunId, RunKind,
+    RunWarning, SessionId, SessionMode, SessionOrigin, Settings, Trigger, Usage,
 };
 
 /// The fence of one claim. Every write of a worker carries it, and counts only while it is current.
@@ -28,9 +28,9 @@ pub struct Assignment {
     /// The fence.
     pub lease: Lease,
     /// The run as claimed.
-    pub run: Run,
-    /// Its session as claimed; `last_use_time` and `last_run_id` are those before the claim.
-    pub session: Session,
+    pub run: ClaimedRun,
+    /// Its session; `last_use_time` and `last_run_id` are those before the claim.
+    pub session: Memory,
     /// The trigger as it is now.
     pub trigger: Arc<Trigger>,
     /// The settings as they are now.
@@ -51,6 +51,29 @@ pub struct Assignment {
     pub agent_total_cost: NanoUsd,
     /// The CLI's version at the conversation's last turn; empty before it.
     pub last_agent_version: String,
+}
+
+/// What an attempt has to know of its run.
+#[derive(Debug, Clone)]
+pub struct ClaimedRun {
+    /// Its id.
+    pub id: RunId,
+    /// A turn, or a compaction.
+    pub kind: RunKind,
+    /// Its place in the session.
+    pub seq: i64,
+    /// Which turn of its conversation it is, from 1.
+    pub turn: i32,
+    /// Its trigger's slug.
+    pub trigger_slug: String,
+    /// The thread; none for a run without one.
+    pub thread_key: Option<String>,
+    /// What earlier attempts got their memory from, if there were any.
+    pub lineage: Option<Lineage>,
+    /// What earlier attempts cost.
+    pub spent: NanoUsd,
+    /// What it answers, oldest first.
+    pub delivery_ids: Vec<DeliveryId>,
 }
 
 /// A delivery with its payload.

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::load::Taken;
 use super::transaction::{Step, transaction};
 use super::{Assignment, Queue, load, locked};
-use crate::domain::{CostBasis, Error, Result, SessionId, TriggerId, UnixMicros, WorkerId};
-use crate::store::entity::session;
-use crate::store::rows::new_session;
+use crate::domain::{CostBasis, Result, SessionId, UnixMicros, WorkerId};
 use crate::store::sql::statement;
 use crate::store::together::{self, Keys, Part};
 
@@ -73,8 +71,10 @@ UPDATE sessions s SET state = 'running', epoch = s.epoch + 1, lease_id = gen_ran
   queued_count = s.queued_count - 1
 WHERE s.id = ANY (ARRAY(SELECT id FROM pick))";
 
-/// A decision gives the sessions that it took, as they are before the follow-ups name their runs.
-const TAKEN: &str = " RETURNING *";
+/// A decision gives what there is to know of the sessions that it took.
+const TAKEN: &str = " RETURNING id, trigger_id, head, lease_id, kind, generation, agent_session_id, fingerprint, origin, forked_from, \
+                     forked_run_id, turn_count, turns_since_compaction, last_run_id, last_use_time, manifest, agent_total_cost_nano, \
+                     agent_version";
 
 impl Queue {
     /// T2: claims up to `slots` due runs, fair between triggers, within the caps.
@@ -92,7 +92,7 @@ impl Queue {
 #[doc(hidden)]
 #[must_use]
 pub fn statements(postgres: bool, rows: usize) -> [String; 5] {
-    let nobody = || Claimed { lease: Uuid::nil(), session: new_session(SessionId::new(), TriggerId::new(), "") };
+    let nobody = || Claimed { trigger_id: Uuid::now_v7(), ..Claimed::default() };
     let claimed: Vec<Claimed> = (0..rows).map(|_| nobody()).collect();
     let now = UnixMicros::now();
     let decision = if postgres { CLAIM_POSTGRES } else { CLAIM_SQLITE }.to_owned()
@@ -104,11 +104,27 @@ pub fn statements(postgres: bool, rows: usize) -> [String; 5] {
     [decision, count, start, point, attempts].map(|text| statement(backend, text, Vec::new()).sql)
 }
 
-/// A session that the claim took.
+/// A session that the claim took, as it is before the follow-ups: with its last run and its last use before this one.
+#[derive(Debug, Default, FromQueryResult)]
 pub(super) struct Claimed {
-    pub(super) lease: Uuid,
-    /// As it is before the follow-ups: with its last run and last use before this one.
-    pub(super) session: session::Model,
+    pub(super) id: Uuid,
+    pub(super) trigger_id: Uuid,
+    pub(super) head: i64,
+    pub(super) lease_id: Uuid,
+    pub(super) kind: String,
+    pub(super) generation: i32,
+    pub(super) agent_session_id: Option<Uuid>,
+    pub(super) fingerprint: Option<String>,
+    pub(super) origin: String,
+    pub(super) forked_from: Option<Uuid>,
+    pub(super) forked_run_id: Option<Uuid>,
+    pub(super) turn_count: i32,
+    pub(super) turns_since_compaction: i32,
+    pub(super) last_run_id: Option<Uuid>,
+    pub(super) last_use_time: i64,
+    pub(super) manifest: String,
+    pub(super) agent_total_cost_nano: i64,
+    pub(super) agent_version: String,
 }
 
 /// The claim within a transaction that may do other things too.
@@ -124,8 +140,8 @@ pub(super) async fn within(tx: &DatabaseTransaction, worker: WorkerId, slots: us
     let mut found = together::run(tx, parts).await?;
     let found = [1, 4, 5].map(|part| std::mem::take(&mut found[part]));
     let (taken, lost) = load::taken(tx, found, claimed).await?;
-    for session in lost {
-        release(tx, &session).await?;
+    for one in &lost {
+        release(tx, one).await?;
     }
     Ok(taken)
 }
@@ -139,19 +155,14 @@ async fn decide(tx: &DatabaseTransaction, worker: WorkerId, slots: usize, now: U
         (CLAIM_SQLITE, vec![now, slots.clone(), worker.clone(), worker, slots, all])
     };
     let rows = tx.query_all_raw(statement(tx.get_database_backend(), text.to_owned() + TAKEN, values)).await?;
-    let read = |row: &QueryResult| -> Step<Claimed> {
-        let session = session::Model::from_query_result(row, "")?;
-        let lease = session.lease_id.ok_or_else(|| Error::internal("a claimed session without a lease"))?;
-        Ok(Claimed { lease, session })
-    };
-    rows.iter().map(read).collect()
+    Ok(rows.iter().map(|row| Claimed::from_query_result(row, "")).collect::<Result<_, _>>()?)
 }
 
 /// Counts the new live runs against their trigger's limit and the limit of all.
 fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
     let mut used: BTreeMap<Uuid, i32> = BTreeMap::new();
     for one in claimed {
-        *used.entry(one.session.trigger_id).or_default() += 1;
+        *used.entry(one.trigger_id).or_default() += 1;
         *used.entry(Uuid::nil()).or_default() += 1;
     }
     let keys = Keys::new("id, n", used.into_iter().flat_map(|(id, n)| -> [Value; 2] { [id.into(), n.into()] }).collect());
@@ -162,13 +173,7 @@ fn count(claimed: &[Claimed], now: UnixMicros) -> Part {
 /// The heads of the claimed sessions begin; a run whose end was asked for never does.
 fn start(claimed: &[Claimed], now: UnixMicros) -> Part {
     let row = |one: &Claimed| -> [Value; 5] {
-        [
-            one.session.id.into(),
-            one.session.head.into(),
-            one.lease.into(),
-            one.session.generation.into(),
-            (one.session.turn_count + 1).into(),
-        ]
+        [one.id.into(), one.head.into(), one.lease_id.into(), one.generation.into(), (one.turn_count + 1).into()]
     };
     let keys = Keys::new("session_id, seq, lease_id, generation, turn", claimed.iter().flat_map(row).collect());
     let head = "UPDATE runs SET status = 'starting', attempt = attempt + 1, lease_id = k.lease_id, start_time = coalesce(start_time, ?), \
@@ -197,12 +202,12 @@ fn attempts(claimed: &[Claimed], worker: WorkerId, now: UnixMicros) -> Part {
 
 /// The claims as the keys of a statement: by session, place in it, and lease.
 pub(super) fn leases(claimed: &[Claimed]) -> Keys {
-    let row = |one: &Claimed| -> [Value; 3] { [one.session.id.into(), one.session.head.into(), one.lease.into()] };
+    let row = |one: &Claimed| -> [Value; 3] { [one.id.into(), one.head.into(), one.lease_id.into()] };
     Keys::new("session_id, seq, lease_id", claimed.iter().flat_map(row).collect())
 }
 
 /// A session whose head is no run that waits goes on to the next that does.
-async fn release(tx: &DatabaseTransaction, claimed: &session::Model) -> Step<()> {
+async fn release(tx: &DatabaseTransaction, claimed: &Claimed) -> Step<()> {
     tracing::error!(session.id = %SessionId(claimed.id), head = claimed.head, "head of session does not wait, its cursor moves on");
     locked::give_back(tx, claimed.trigger_id).await?;
     if let Some(before) = locked::session(tx, claimed.id).await? {

@@ -10,11 +10,13 @@ use uuid::Uuid;
 
 use super::claim::{Claimed, leases};
 use super::transaction::Step;
-use super::{Assignment, EarlierAttempt, Lease, Queue, WorkedDelivery};
-use crate::domain::{DeliveryId, DeliveryPayload, Error, LeaseId, NanoUsd, Result, RunId, Session, SessionId, Settings, Trigger};
-use crate::store::entity::{attempt, delivery, delivery_payload, run, session, setting, trigger};
+use super::{Assignment, ClaimedRun, EarlierAttempt, Lease, Queue, WorkedDelivery};
+use crate::domain::{
+    DeliveryId, DeliveryPayload, Error, LeaseId, Memory, NanoUsd, Result, RunId, SessionId, Settings, Trigger, UnixMicros,
+};
+use crate::store::entity::{attempt, delivery, delivery_payload, setting, trigger};
 use crate::store::payload::{manifest_from, word};
-use crate::store::rows::{SETTINGS_ROW, delivery_of, payload_of, run_of, session_of, settings_of, trigger_of};
+use crate::store::rows::{SETTINGS_ROW, delivery_of, origin_of, payload_of, settings_of, trigger_of};
 use crate::store::together::{self, FIRST, Keys, Part};
 
 /// Bytes of a body up to which it is read within the claim; with a larger one the claim would hold others up.
@@ -27,15 +29,40 @@ pub(super) struct Taken {
     unread: bool,
 }
 
+/// What is read of a run that starts.
+const STARTED: &str = "runs.id AS id, runs.session_id AS session_id, runs.seq AS seq, runs.attempt AS attempt, runs.kind AS kind, \
+                       runs.turn AS turn, runs.trigger_slug AS trigger_slug, runs.thread_key AS thread_key, runs.lineage AS lineage, \
+                       runs.session_mode AS session_mode, runs.prompt_override AS prompt_override, runs.prompt AS prompt, \
+                       runs.prompt_kind AS prompt_kind, runs.delivery_count AS delivery_count, runs.cost_nano AS cost_nano";
+
+#[derive(Debug, FromQueryResult)]
+struct Started {
+    id: Uuid,
+    session_id: Uuid,
+    seq: i64,
+    attempt: i32,
+    kind: String,
+    turn: i32,
+    trigger_slug: String,
+    thread_key: Option<String>,
+    lineage: Option<String>,
+    session_mode: String,
+    prompt_override: Option<String>,
+    prompt: Option<String>,
+    prompt_kind: Option<String>,
+    delivery_count: i32,
+    cost_nano: i64,
+}
+
 /// The statement that starts runs gives them too.
 pub(super) fn giving(start: Part) -> Part {
-    Part { head: start.head + " RETURNING", tail: named::<run::Entity>("runs", "").into(), ..start }
+    Part { head: start.head + " RETURNING", tail: STARTED.into(), ..start }
 }
 
 /// What a claim reads once its runs have started: small rows alone, in few statements, since on PostgreSQL each is a way there
 /// and back while the limits are locked. Their triggers are read once each, however many of their runs start.
 pub(super) fn parts(claimed: &[Claimed]) -> [Part; 2] {
-    let triggers: BTreeSet<Uuid> = claimed.iter().map(|one| one.session.trigger_id).collect();
+    let triggers: BTreeSet<Uuid> = claimed.iter().map(|one| one.trigger_id).collect();
     let keys = Keys::new("i", triggers.into_iter().map(Value::from).collect());
     let settings = named::<setting::Entity>("o", SETTING);
     let rules = format!("t.*, {settings} FROM k JOIN triggers t ON t.id = k.i LEFT JOIN settings o ON o.name = ?");
@@ -65,17 +92,17 @@ pub(super) async fn taken(
     tx: &DatabaseTransaction,
     [runs, rules_of, deliveries]: [Vec<QueryResult>; 3],
     claimed: Vec<Claimed>,
-) -> Step<(Vec<Taken>, Vec<session::Model>)> {
-    let runs: Vec<run::Model> = runs.iter().map(|row| run::Model::from_query_result(row, "")).collect::<Result<_, _>>()?;
+) -> Step<(Vec<Taken>, Vec<Claimed>)> {
+    let runs: Vec<Started> = runs.iter().map(|row| Started::from_query_result(row, "")).collect::<Result<_, _>>()?;
     let (triggers, settings) = rules(rules_of)?;
     let mut small = worked(deliveries)?;
     let mut earlier = earlier(tx, &runs).await?;
-    let mut sessions: HashMap<Uuid, Claimed> = claimed.into_iter().map(|one| (one.session.id, one)).collect();
+    let mut sessions: HashMap<Uuid, Claimed> = claimed.into_iter().map(|one| (one.id, one)).collect();
     let mut all = Vec::with_capacity(runs.len());
     for row in runs {
         let gone = || Error::internal(format!("run {} lost its rows while it was claimed", RunId(row.id)));
         let claim = sessions.remove(&row.session_id).ok_or_else(gone)?;
-        let trigger = triggers.get(&row.trigger_id).cloned().ok_or_else(gone)?;
+        let trigger = triggers.get(&claim.trigger_id).cloned().ok_or_else(gone)?;
         let earlier = earlier.remove(&row.id).unwrap_or_default();
         let deliveries = small.remove(&row.id).unwrap_or_default();
         let unread = i32::try_from(deliveries.len()) != Ok(row.delivery_count);
@@ -85,7 +112,7 @@ pub(super) async fn taken(
         }
         all.push(Taken { assignment, unread });
     }
-    Ok((all, sessions.into_values().map(|one| one.session).collect()))
+    Ok((all, sessions.into_values().collect()))
 }
 
 /// The triggers by id, and the settings.
@@ -102,7 +129,7 @@ fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Arc<Trigger>>, Arc<Setti
 }
 
 /// The attempts before the one that began now, of the runs that have any.
-async fn earlier(tx: &DatabaseTransaction, runs: &[run::Model]) -> Step<HashMap<Uuid, Vec<EarlierAttempt>>> {
+async fn earlier(tx: &DatabaseTransaction, runs: &[Started]) -> Step<HashMap<Uuid, Vec<EarlierAttempt>>> {
     let again: Vec<Uuid> = runs.iter().filter(|run| run.attempt > 1).map(|run| run.id).collect();
     let mut earlier: HashMap<Uuid, Vec<EarlierAttempt>> = HashMap::new();
     if again.is_empty() {
@@ -121,31 +148,50 @@ async fn earlier(tx: &DatabaseTransaction, runs: &[run::Model]) -> Step<HashMap<
 }
 
 fn assignment(
-    Claimed { lease, session }: Claimed,
-    row: run::Model,
+    claim: Claimed,
+    row: Started,
     trigger: Arc<Trigger>,
     settings: Arc<Settings>,
     earlier: Vec<EarlierAttempt>,
 ) -> Result<Assignment> {
-    let stored_prompt = match (&row.prompt_kind, &row.prompt) {
-        (Some(kind), Some(prompt)) => Some((word(kind)?, prompt.clone())),
-        _ => None,
-    };
-    let run_id = RunId(row.id);
+    let (id, session_id) = (RunId(row.id), SessionId(claim.id));
+    let prompt_kind = row.prompt_kind.as_deref().map(word).transpose()?;
     Ok(Assignment {
-        lease: Lease { id: LeaseId(lease), session_id: SessionId(session.id), run_id, attempt: row.attempt },
+        lease: Lease { id: LeaseId(claim.lease_id), session_id, run_id: id, attempt: row.attempt },
+        run: ClaimedRun {
+            id,
+            kind: word(&row.kind)?,
+            seq: row.seq,
+            turn: row.turn,
+            trigger_slug: row.trigger_slug,
+            thread_key: row.thread_key,
+            lineage: row.lineage.as_deref().map(word).transpose()?,
+            spent: NanoUsd(row.cost_nano),
+            delivery_ids: Vec::new(),
+        },
+        session: Memory {
+            id: session_id,
+            kind: word(&claim.kind)?,
+            generation: claim.generation,
+            agent_session_id: claim.agent_session_id,
+            fingerprint: claim.fingerprint,
+            origin: origin_of(&claim.origin, claim.forked_from.is_some())?,
+            turn_count: claim.turn_count,
+            turns_since_compaction: claim.turns_since_compaction,
+            last_run_id: claim.last_run_id.map(RunId),
+            forked_run_id: claim.forked_run_id.map(RunId),
+            last_use_time: UnixMicros(claim.last_use_time),
+        },
         trigger,
         settings,
         deliveries: Vec::new(),
         session_mode: word(&row.session_mode)?,
-        prompt_override: row.prompt_override.clone(),
-        stored_prompt,
+        prompt_override: row.prompt_override,
+        stored_prompt: prompt_kind.zip(row.prompt),
         earlier,
-        manifest: manifest_from(&session.manifest)?,
-        agent_total_cost: NanoUsd(session.agent_total_cost_nano),
-        last_agent_version: session.agent_version.clone(),
-        session: Session { live_run_id: Some(run_id), ..session_of(session)? },
-        run: run_of(row)?,
+        manifest: manifest_from(&claim.manifest)?,
+        agent_total_cost: NanoUsd(claim.agent_total_cost_nano),
+        last_agent_version: claim.agent_version,
     })
 }
 

@@ -37,7 +37,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::{CustodyFile, Manifest};
 pub use assignment::{
-    Assignment, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart, WorkedDelivery,
+    Assignment, ClaimedRun, ConversationStart, ConversationUpdate, EarlierAttempt, Finish, Lease, RunEnd, SpawnUsage, TranscriptPart,
+    WorkedDelivery,
 };
 #[doc(hidden)]
 pub use claim::statements as claim_statements;

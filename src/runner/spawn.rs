@@ -88,7 +88,7 @@ impl Crew {
             silence: some(limits.silence_timeout.unwrap_or(defaults.silence_timeout)),
             deadline: some(timeout).map(|timeout| claimed + timeout),
             max_cost: limits.max_cost.unwrap_or(defaults.max_cost),
-            spent: assignment.run.usage.cost,
+            spent: assignment.run.spent,
             used: Usage::default(),
             prices: Prices::default(),
             total: (assignment.session.agent_session_id.unwrap_or_default(), assignment.agent_total_cost),

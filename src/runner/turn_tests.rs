@@ -5,91 +5,33 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::{
-    LeaseId, NanoUsd, Requester, RequesterKind, Run, RunId, RunKind, RunStatus, Session, SessionId, SessionKind, SessionMode, SessionState,
-    Settings, Source, Trigger, TriggerId, Usage, samples,
+    LeaseId, Memory, NanoUsd, RunId, RunKind, SessionId, SessionKind, SessionMode, Settings, Source, Trigger, TriggerId, samples,
 };
-use crate::queue::{EarlierAttempt, Lease, Manifest};
+use crate::queue::{ClaimedRun, EarlierAttempt, Lease, Manifest};
 
 const PRINT: &str = "print";
 const DAY: Duration = Duration::from_secs(86_400);
 const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
-fn run(id: RunId, session_id: SessionId, trigger_id: TriggerId) -> Run {
-    Run {
-        id,
-        trigger_id,
-        trigger_slug: "reviews".to_owned(),
-        session_id,
-        seq: 1,
-        thread_key: Some("acme/shop#1".to_owned()),
-        title: String::new(),
-        kind: RunKind::Turn,
-        status: RunStatus::Starting,
-        wait: None,
-        lineage: None,
-        continued_from: None,
-        retry_of: None,
-        generation: 1,
-        turn: 1,
-        delivery_ids: Vec::new(),
-        delivery_count: 0,
-        requested_by: Requester { kind: RequesterKind::Sender, id: String::new(), display_name: String::new() },
-        attempt: 1,
-        attempts: Vec::new(),
-        model: String::new(),
-        agent_version: String::new(),
-        profile: String::new(),
-        billing: None,
-        usage: Usage::default(),
-        by_model: Vec::new(),
-        max_cost: NanoUsd(0),
-        context_tokens: 0,
-        context_window_tokens: 0,
-        result_text: String::new(),
-        failure: None,
-        warnings: Vec::new(),
-        queue_position: 0,
-        create_time: NOW,
-        start_time: None,
-        end_time: None,
-        first_sequence: 0,
-        last_sequence: 0,
-    }
+fn run(id: RunId) -> ClaimedRun {
+    let (trigger_slug, thread_key) = ("reviews".to_owned(), Some("acme/shop#1".to_owned()));
+    let (kind, lineage, spent, delivery_ids) = (RunKind::Turn, None, NanoUsd(0), Vec::new());
+    ClaimedRun { id, kind, seq: 1, turn: 1, trigger_slug, thread_key, lineage, spent, delivery_ids }
 }
 
-fn session(id: SessionId, trigger_id: TriggerId) -> Session {
-    Session {
+fn session(id: SessionId) -> Memory {
+    Memory {
         id,
-        trigger_id,
-        trigger_slug: "reviews".to_owned(),
-        thread_key: Some("acme/shop#1".to_owned()),
-        title: String::new(),
-        url: String::new(),
         kind: SessionKind::Thread,
-        state: SessionState::Running,
         generation: 1,
         agent_session_id: None,
         fingerprint: None,
         origin: SessionOrigin::First,
-        agent: String::new(),
-        profile: String::new(),
-        model: String::new(),
         turn_count: 0,
         turns_since_compaction: 0,
-        run_count: 1,
-        queued_run_count: 0,
-        live_run_id: None,
         last_run_id: None,
-        usage: Usage::default(),
-        last_cache_share: None,
-        transcript_bytes: 0,
-        context_tokens: 0,
-        forked_from: None,
         forked_run_id: None,
-        display_name: String::new(),
-        create_time: NOW,
         last_use_time: NOW,
-        conversations: Vec::new(),
     }
 }
 
@@ -98,8 +40,8 @@ fn first() -> Assignment {
     let (run_id, session_id, trigger_id) = (RunId::new(), SessionId::new(), TriggerId::new());
     Assignment {
         lease: Lease { id: LeaseId::new(), session_id, run_id, attempt: 1 },
-        run: run(run_id, session_id, trigger_id),
-        session: session(session_id, trigger_id),
+        run: run(run_id),
+        session: session(session_id),
         trigger: Arc::new(Trigger { id: trigger_id, ..samples::trigger(Source::Github, "Review.") }),
         settings: Arc::new(Settings::default()),
         deliveries: Vec::new(),

@@ -74,7 +74,8 @@ impl Services {
         let name = spec.agent.profile.as_deref().unwrap_or(&settings.agent.default_profile);
         let profile = facts.profiles.get(name).cloned();
         let fingerprint = profile.as_ref().map(|profile| agent::fingerprint(&spec.agent.cli, name, profile, spec.workspace.kind()));
-        let found = session.map(|session| {
+        let memory = session.map(Session::memory);
+        let found = memory.as_ref().map(|session| {
             opening(&Circumstances {
                 session,
                 // A copy is continued like the conversation it is a copy of.
@@ -88,7 +89,7 @@ impl Services {
         let busy = session.is_some_and(|session| session.state != SessionState::Idle);
         let (lineage, id) = match found {
             Some(Opening::Refused(why)) => return Err(Error::SessionModeImpossible { why }),
-            Some(Opening::Go(id)) if session.is_some_and(|session| session.is_unused_copy(None)) => (Lineage::Forked, Some(id)),
+            Some(Opening::Go(id)) if memory.as_ref().is_some_and(|memory| memory.is_unused_copy(None)) => (Lineage::Forked, Some(id)),
             Some(Opening::Go(_)) if request.session_mode == SessionMode::Fork => (Lineage::Forked, None),
             Some(Opening::Go(id)) => (Lineage::Continued, Some(id)),
             // The run before it has begun the conversation by then.

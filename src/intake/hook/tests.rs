@@ -67,6 +67,15 @@ async fn an_unchanged_trigger_keeps_its_compiled_rules_and_when_its_secrets_were
 }
 
 #[tokio::test]
+async fn of_those_who_come_first_together_one_notes_the_use() {
+    let (hooks, store, cipher, _dir) = world().await;
+    store.create_trigger(&trigger(Source::Github, |_| {}), &[secret(&cipher, b"first")]).await.expect("stored");
+    let together = futures::future::join_all((0..8).map(|_| get(&hooks))).await;
+    let due = together.into_iter().flatten().filter(|hook| hook.is_due(hook.secrets(NOW)[0].0, NOW)).count();
+    assert_eq!(due, 1);
+}
+
+#[tokio::test]
 async fn guessed_slugs_do_not_fill_the_memory() {
     let (hooks, store, cipher, _dir) = world().await;
     store.create_trigger(&trigger(Source::Github, |_| {}), &[secret(&cipher, b"first")]).await.expect("stored");

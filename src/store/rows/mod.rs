@@ -11,8 +11,8 @@ use super::entity;
 use super::payload::word;
 
 pub(crate) use delivery::{LISTED_DUPLICATES, delivery_of, payload_of};
-pub(crate) use run::{new_run, run_of, runs_of};
-pub(crate) use session::{new_session, session_of, sessions_of};
+pub(crate) use run::{new_run, runs_of};
+pub(crate) use session::{new_session, origin_of, session_of, sessions_of};
 pub(crate) use trigger::{settings_of, trigger_of, trigger_row, triggers_of};
 
 /// The name of the one row of `settings`.

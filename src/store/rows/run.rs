@@ -200,7 +200,7 @@ pub(crate) fn new_run(id: RunId, session: &session::Model, kind: RunKind, reques
 }
 
 /// A run as its row alone tells.
-pub(crate) fn run_of(row: run::Model) -> Result<Run> {
+fn run_of(row: run::Model) -> Result<Run> {
     let usage = usage!(row)?;
     let failure = failure_of(row.failure_reason.as_deref(), row.failure_message, row.failure_api_status)?;
     Ok(Run {

@@ -67,7 +67,7 @@ pub(crate) fn new_session(id: SessionId, trigger: TriggerId, trigger_slug: &str)
 
 /// A session without its conversations.
 pub(crate) fn session_of(row: session::Model) -> Result<Session> {
-    let (usage, origin) = (usage!(row)?, origin_of(&row)?);
+    let (usage, origin) = (usage!(row)?, origin_of(&row.origin, row.forked_from.is_some())?);
     Ok(Session {
         id: SessionId(row.id),
         trigger_id: TriggerId(row.trigger_id),
@@ -117,9 +117,9 @@ fn conversation_of(row: &conversation::Model) -> Result<Conversation> {
 }
 
 /// The first conversation of a copy is stored as a first one, with the session that it was copied from beside it.
-fn origin_of(row: &session::Model) -> Result<SessionOrigin> {
-    match word(&row.origin)? {
-        SessionOrigin::First if row.forked_from.is_some() => Ok(SessionOrigin::Fork),
+pub(crate) fn origin_of(origin: &str, copied: bool) -> Result<SessionOrigin> {
+    match word(origin)? {
+        SessionOrigin::First if copied => Ok(SessionOrigin::Fork),
         origin => Ok(origin),
     }
 }

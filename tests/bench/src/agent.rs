@@ -47,7 +47,8 @@ impl Journal {
         self.rest.push_str(std::str::from_utf8(&bytes)?);
         let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
         let lines: String = self.rest.drain(..whole).collect();
-        lines.lines().map(noted).collect()
+        // An agent begins with a new line when it cannot know that the last one ended.
+        lines.lines().filter(|line| !line.is_empty()).map(noted).collect()
     }
 
     /// Waits for the next line that `wanted` accepts.
