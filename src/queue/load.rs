@@ -94,7 +94,7 @@ pub(super) async fn taken(
     claimed: Vec<Claimed>,
 ) -> Step<(Vec<Taken>, Vec<Claimed>)> {
     let runs: Vec<Started> = runs.iter().map(|row| Started::from_query_result(row, "")).collect::<Result<_, _>>()?;
-    let (triggers, settings) = rules(rules_of)?;
+    let Rules { triggers, settings } = rules(rules_of)?;
     let mut small = worked(deliveries)?;
     let mut earlier = earlier(tx, &runs).await?;
     let mut sessions: HashMap<Uuid, Claimed> = claimed.into_iter().map(|one| (one.id, one)).collect();
@@ -115,8 +115,13 @@ pub(super) async fn taken(
     Ok((all, sessions.into_values().collect()))
 }
 
-/// The triggers by id, and the settings.
-fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Arc<Trigger>>, Arc<Settings>)> {
+/// What runs go by, shared by all that start together.
+struct Rules {
+    triggers: HashMap<Uuid, Arc<Trigger>>,
+    settings: Arc<Settings>,
+}
+
+fn rules(rows: Vec<QueryResult>) -> Step<Rules> {
     let settings = rows.first().map(|row| setting::Model::from_query_result_optional(row, SETTING)).transpose()?.flatten();
     let settings = settings.as_ref().map_or_else(|| Ok(Settings::default()), settings_of)?;
     let mut triggers = HashMap::with_capacity(rows.len());
@@ -125,7 +130,7 @@ fn rules(rows: Vec<QueryResult>) -> Step<(HashMap<Uuid, Arc<Trigger>>, Arc<Setti
         // A worker needs no secret.
         triggers.insert(row.id, Arc::new(trigger_of(row, &[])?));
     }
-    Ok((triggers, Arc::new(settings)))
+    Ok(Rules { triggers, settings: Arc::new(settings) })
 }
 
 /// The attempts before the one that began now, of the runs that have any.

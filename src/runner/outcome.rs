@@ -41,7 +41,10 @@ pub(super) fn judge(report: &Report, limits: Limits) -> Verdict {
         (Some(Stopped::Cancelled), _) => Verdict::Cancelled,
         (Some(Stopped::Interrupted), _) => Verdict::Interrupted,
         (Some(Stopped::TimedOut), _) => failed(FailureReason::TimedOut, format!("it was not done after {} s", limits.timeout.as_secs())),
-        (Some(Stopped::Silent(span)), None) => failed(FailureReason::Silent, format!("it said nothing for {} s", span.as_secs())),
+        // Nothing, or no more than that it was interrupted for its silence.
+        (Some(Stopped::Silent(span)), result) if result.as_ref().is_none_or(|result| result.kind == AgentResultKind::Aborted) => {
+            failed(FailureReason::Silent, format!("it said nothing for {} s", span.as_secs()))
+        }
         (_, Some(result)) if result.kind == AgentResultKind::StaleSession => Verdict::Stale,
         (_, Some(result)) => Verdict::Failed(told(result, limits)),
         (_, None) => Verdict::Failed(untold(report)),
@@ -189,6 +192,7 @@ mod tests {
         assert_eq!(judge(&aborted(Some(Stopped::Cancelled)), LIMITS), Verdict::Cancelled);
         assert_eq!(judge(&aborted(Some(Stopped::Interrupted)), LIMITS), Verdict::Interrupted);
         assert_eq!(reason(&aborted(Some(Stopped::TimedOut))), FailureReason::TimedOut);
+        assert_eq!(reason(&aborted(Some(Stopped::Silent(Duration::from_secs(9))))), FailureReason::Silent);
         assert_eq!(reason(&aborted(None)), FailureReason::AgentCrashed);
     }
 

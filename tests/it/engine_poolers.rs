@@ -52,7 +52,7 @@ async fn works_behind(pooler: &Pooler, database: &str) {
     let mut client = Client::connect(&cluster.servers[1 - dead]).await;
     let run = client.ended(&lives).await;
     assert_eq!((run.state(), run.attempt), (RunState::Succeeded, 2));
-    assert!(cluster.doctor().contains("ok       invariants of the database"), "{}", cluster.doctor());
+    cluster.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]

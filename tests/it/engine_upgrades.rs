@@ -10,7 +10,7 @@ use reprise::proto::v1::{self, RunState};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 
 use crate::support::client::Client;
-use crate::support::cluster::{SHORT_LEASES, doctor, spawned};
+use crate::support::cluster::{SHORT_LEASES, assert_sound, spawned};
 use crate::support::postgres::ask;
 use crate::support::server::{Server, Setup};
 use crate::support::{hook, processes};
@@ -138,8 +138,7 @@ async fn goes_on(data: PathBuf, database: Option<String>, before: Before, steps:
     let next = client.ended(&answer.run_id()).await;
     assert_eq!(next.result_text, format!("recall yes: {WORD}"), "step {steps}: the session goes on");
     server.stop();
-    let doctor = doctor(&url, &server.data());
-    assert!(doctor.contains("ok       invariants of the database"), "step {steps}: {doctor}");
+    assert_sound(&url, &server.data());
 }
 
 fn copied(from: &Path, to: &Path) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::tests::{NOW, comment, github, trigger};
 use super::tests::{by, delivery, run, stopped};
 use super::*;
-use crate::domain::{BusyPolicy, TriggerSpec};
+use crate::domain::{BusyPolicy, Delivery, DeliveryPayload, TriggerSpec};
 
 /// What the walk of a delivery noted, without its times.
 fn noted(delivery: &NewDelivery) -> Vec<(Stage, Verdict)> {
@@ -33,23 +33,19 @@ fn a_walk_notes_what_each_rule_said_and_read_up_to_the_one_that_stopped_it() {
     assert_eq!(noted(&hello), [(Stage::Verify, Verdict::Pass), (Stage::Parse, Verdict::Stop)]);
 }
 
-#[test]
-fn a_walk_told_later_says_the_same_with_the_values_of_the_event() {
-    let rules = |spec: &mut TriggerSpec| spec.filter_expression = "event.action == 'deleted' || payload.issue.number < 3".into();
-    let judged = delivery(rules, github("issue_comment", "x", &comment()));
-    let (outcome, reason) = stopped(&judged);
-    let Disposition::Stop { message, .. } = &judged.disposition else { panic!("it was stopped") };
-    let then = crate::domain::Delivery {
+/// As it is read back.
+fn stored(judged: &NewDelivery) -> Delivery {
+    Delivery {
         id: judged.id,
         trigger_id: judged.trigger_id,
-        trigger_slug: String::new(),
+        trigger_slug: judged.trigger_slug.clone(),
         origin: judged.origin,
         source: judged.source,
-        provider_delivery_id: String::new(),
+        provider_delivery_id: judged.provider_delivery_id.clone(),
         event: judged.event.clone(),
-        outcome,
-        reason: Some(reason),
-        message: message.clone(),
+        outcome: DeliveryOutcome::Queued,
+        reason: None,
+        message: String::new(),
         session_id: None,
         run_id: None,
         duplicate_of: None,
@@ -59,12 +55,17 @@ fn a_walk_told_later_says_the_same_with_the_values_of_the_event() {
         ack_duration: Duration::ZERO,
         body_bytes: judged.body_bytes,
         uncounted_duplicates: 0,
-    };
-    let payload = crate::domain::DeliveryPayload {
-        headers: judged.headers.clone(),
-        body: comment().to_string().into_bytes(),
-        walk: judged.walk.clone(),
-    };
+    }
+}
+
+#[test]
+fn a_walk_told_later_says_the_same_with_the_values_of_the_event() {
+    let rules = |spec: &mut TriggerSpec| spec.filter_expression = "event.action == 'deleted' || payload.issue.number < 3".into();
+    let judged = delivery(rules, github("issue_comment", "x", &comment()));
+    let (outcome, reason) = stopped(&judged);
+    let Disposition::Stop { message, .. } = &judged.disposition else { panic!("it was stopped") };
+    let then = Delivery { outcome, reason: Some(reason), message: message.clone(), ..stored(&judged) };
+    let payload = DeliveryPayload { headers: judged.headers.clone(), body: comment().to_string().into_bytes(), walk: judged.walk.clone() };
     let steps = tell::stored(&then, Some(&payload));
     let verdicts: Vec<_> = steps.iter().map(|step| step.verdict).collect();
     use Verdict::{Pass, Skipped, Stop};
@@ -82,15 +83,10 @@ fn a_walk_told_later_says_the_same_with_the_values_of_the_event() {
     let steps = tell::stored(&then, None);
     assert_eq!((steps[3].verdict, steps[3].duration, steps[0].verdict), (Stop, None, Pass));
 
-    let seen = crate::domain::Delivery { outcome: DeliveryOutcome::Queued, reason: None, message: String::new(), ..then.clone() };
+    let seen = Delivery { outcome: DeliveryOutcome::Queued, reason: None, message: String::new(), ..then.clone() };
     let key = tell::stored(&seen, Some(&payload));
     assert_eq!((key[4].stage, key[4].verdict), (Stage::ThreadKey, Skipped), "it was not asked then");
-    let twice = crate::domain::Delivery {
-        outcome: DeliveryOutcome::Duplicate,
-        reason: Some(DeliveryReason::SameBody),
-        message: String::new(),
-        ..then
-    };
+    let twice = Delivery { outcome: DeliveryOutcome::Duplicate, reason: Some(DeliveryReason::SameBody), message: String::new(), ..then };
     let steps = tell::stored(&twice, None);
     assert_eq!((steps[5].verdict, steps[5].reason), (Stop, Some(DeliveryReason::SameBody)));
     assert_eq!((steps[6].verdict, steps[3].verdict), (Skipped, Skipped));
@@ -101,27 +97,7 @@ fn a_replay_walks_the_rules_of_now_and_keeps_the_verdict_on_its_signature() {
     let judged = delivery(|_| {}, github("issue_comment", "guid-1", &comment()));
     let replay = |outcome, reason, body: &str, edited| Replay {
         id: DeliveryId::new(),
-        delivery: crate::domain::Delivery {
-            id: judged.id,
-            trigger_id: judged.trigger_id,
-            trigger_slug: "reviews".into(),
-            origin: DeliveryOrigin::Webhook,
-            source: Source::Github,
-            provider_delivery_id: "guid-1".into(),
-            event: judged.event.clone(),
-            outcome,
-            reason,
-            message: "then".into(),
-            session_id: None,
-            run_id: None,
-            duplicate_of: None,
-            replay_of: None,
-            replayed_by: Vec::new(),
-            receive_time: NOW,
-            ack_duration: Duration::ZERO,
-            body_bytes: 0,
-            uncounted_duplicates: 0,
-        },
+        delivery: Delivery { outcome, reason, message: "then".into(), ..stored(&judged) },
         headers: judged.headers.clone(),
         body: body.to_owned().into(),
         edited,

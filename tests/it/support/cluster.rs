@@ -69,9 +69,9 @@ impl Cluster {
         self.servers.iter().map(|server| server.url.clone()).filter(|url| !url.is_empty()).collect()
     }
 
-    /// What `reprise doctor` says of the database.
-    pub(crate) fn doctor(&self) -> String {
-        doctor(self.database(), &self.dir.path().join("doctor"))
+    /// Fails unless `reprise doctor` finds the invariants of the database to hold.
+    pub(crate) fn assert_sound(&self) {
+        assert_sound(self.database(), &self.dir.path().join("doctor"));
     }
 
     /// What really started and ended, whichever server asked for it.
@@ -96,23 +96,27 @@ impl Cluster {
     }
 }
 
-/// What `reprise doctor` says of a database. One that could not ask it, on a machine that is busy with other tests, asks again.
-pub(crate) fn doctor(database: &str, data: &Path) -> String {
-    let mut said = String::new();
-    for _ in 0..3 {
+/// Fails unless `reprise doctor` finds the invariants of a database to hold. One that could not ask it, on a machine that is busy
+/// with other tests, asks again.
+pub(crate) fn assert_sound(database: &str, data: &Path) {
+    let doctor = || {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprise"))
             .args(["doctor", "--data-dir"])
             .arg(data)
             .env("REPRISE__DATABASE__URL", database)
             .output()
             .expect("runs");
-        said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let mut said = doctor();
+    for _ in 0..2 {
         if said.contains("invariants of the database") {
-            return said;
+            break;
         }
         std::thread::sleep(Duration::from_secs(1));
+        said = doctor();
     }
-    said
+    assert!(said.contains("ok       invariants of the database"), "{said}");
 }
 
 /// Waits for so many starts in a journal of the test double, and gives them.

@@ -9,10 +9,10 @@ use reprise::proto::v1::{self, RunState};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::{Dice, in_order, is_long, sqlite};
+use super::{Dice, is_long, sqlite};
 use crate::support::claude::spawns;
 use crate::support::client::Client;
-use crate::support::cluster::{Cluster, SHORT_LEASES, doctor};
+use crate::support::cluster::{Cluster, SHORT_LEASES, assert_sound};
 use crate::support::server::{Server, Setup};
 use crate::support::{hook, processes};
 
@@ -296,7 +296,7 @@ async fn a_storm_of_cancels_around_restarts_ends_each_run_once() {
     let mut servers = [Setup::fake().with("[runner]\nkill_grace_seconds = 1\n[server]\ndrain_timeout_seconds = 3").start()];
     storm(&mut servers).await;
     nothing_remains(&mut servers).await;
-    in_order(&doctor(&sqlite(&servers[0]), &servers[0].data()));
+    assert_sound(&sqlite(&servers[0]), &servers[0].data());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,5 +308,5 @@ async fn a_storm_of_cancels_from_any_server_ends_each_run_once() {
     }
     storm(&mut cluster.servers).await;
     nothing_remains(&mut cluster.servers).await;
-    in_order(&cluster.doctor());
+    cluster.assert_sound();
 }

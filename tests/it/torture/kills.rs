@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Dice, Form, all_succeeded, are_gone, in_order, is_long, sqlite, was_ready_in};
+use super::{Dice, Form, all_succeeded, are_gone, is_long, sqlite, was_ready_in};
 use crate::support::claude::spawns;
-use crate::support::cluster::doctor;
+use crate::support::cluster::assert_sound;
 use crate::support::load::Load;
 use crate::support::processes;
 use crate::support::server::{KEY, Setup};
@@ -46,6 +46,6 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_doubles_nothi
     was_ready_in(slowest);
     server.stop();
     processes::none_remains(server.dir(), Duration::from_secs(5)).await;
-    in_order(&doctor(&database, &server.data()));
+    assert_sound(&database, &server.data());
     assert!(!server.log().contains(KEY), "no key in the log");
 }

@@ -117,8 +117,3 @@ fn was_ready_in(took: Duration) {
 fn sqlite(server: &Server) -> String {
     format!("sqlite:{}", server.data().join("reprise.db").display())
 }
-
-/// Fails unless `reprise doctor` finds the invariants of the database to hold.
-fn in_order(doctor: &str) {
-    assert!(doctor.contains("ok       invariants of the database"), "{doctor}");
-}

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Dice, all_succeeded, are_gone, in_order, is_long, runs, sqlite};
+use super::{Dice, all_succeeded, are_gone, is_long, runs, sqlite};
 use crate::support::claude::spawns;
-use crate::support::cluster::{Cluster, SHORT_LEASES, doctor};
+use crate::support::cluster::{Cluster, SHORT_LEASES, assert_sound};
 use crate::support::load::Load;
 use crate::support::postgres::Postgres;
 use crate::support::processes;
@@ -110,7 +110,7 @@ async fn a_server_that_dies_at_any_point_of_its_work_loses_nothing_and_doubles_n
     Load::judge(&spawns(&server.journal_path()), &acked);
     server.stop();
     processes::none_remains(server.dir(), Duration::from_secs(5)).await;
-    in_order(&doctor(&database, &server.data()));
+    assert_sound(&database, &server.data());
 }
 
 /// Three servers: one of them dies at every point, and the others go on, also with what it held.
@@ -145,7 +145,7 @@ async fn servers_that_die_at_any_point_of_their_work_lose_nothing_and_double_not
     all_succeeded(&postgres.url(), acked.len(), Duration::from_secs(120)).await;
     eprintln!("{} points, {} runs", POINTS.len() + AT_START.len(), acked.len());
     Load::judge(&spawns(&cluster.journal()), &acked);
-    in_order(&cluster.doctor());
+    cluster.assert_sound();
     for server in &mut cluster.servers {
         server.stop();
         processes::none_remains(server.dir(), Duration::from_secs(5)).await;

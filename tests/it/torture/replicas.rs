@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{Dice, Form, all_succeeded, are_gone, in_order, is_long, was_ready_in};
+use super::{Dice, Form, all_succeeded, are_gone, is_long, was_ready_in};
 use crate::support::claude::spawns;
 use crate::support::cluster::{Cluster, SHORT_LEASES};
 use crate::support::load::Load;
@@ -140,7 +140,7 @@ async fn servers_and_the_database_die_under_load_and_nothing_is_lost_or_doubled(
     );
     Load::judge(&spawns, &acked);
     was_ready_in(slowest);
-    in_order(&cluster.doctor());
+    cluster.assert_sound();
     for server in &mut cluster.servers {
         server.stop();
         processes::none_remains(server.dir(), Duration::from_secs(5)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{all_succeeded, in_order, is_long};
+use super::{all_succeeded, is_long};
 use crate::support::cluster::{Cluster, SHORT_LEASES};
 use crate::support::load::Load;
 use crate::support::postgres::ask;
@@ -34,5 +34,5 @@ async fn a_rolling_restart_under_load_loses_nothing_and_is_no_crash_of_any_run()
     all_succeeded(&database, acked.len(), Duration::from_secs(if is_long() { 600 } else { 120 })).await;
     Load::judge(&cluster.spawns(), &acked);
     assert_eq!(ask(&database, "SELECT sum(interruptions) FROM runs"), "0");
-    in_order(&cluster.doctor());
+    cluster.assert_sound();
 }
