@@ -138,6 +138,7 @@ pub(super) async fn within(tx: &DatabaseTransaction, worker: WorkerId, slots: us
     let start = load::giving(start(&claimed, now));
     let parts = vec![count(&claimed, now), start, point(&claimed, now), attempts(&claimed, worker, now), rules, deliveries];
     let mut found = together::run(tx, parts).await?;
+    // What starts, the rules, the deliveries: the other parts give no rows.
     let found = [1, 4, 5].map(|part| std::mem::take(&mut found[part]));
     let (taken, lost) = load::taken(tx, found, claimed).await?;
     for one in &lost {

@@ -3,6 +3,7 @@
 //! SQLite takes them one by one, filled up to a power of two: so there are few texts, and the connection keeps them prepared.
 //! PostgreSQL would plan each value of them anew; it takes an array for each column, and keeps one plan for any number of rows.
 
+use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Value};
 
 use super::sql::placeholders;
@@ -41,7 +42,7 @@ fn arrays(width: usize, values: Vec<Value>) -> (String, Vec<Value>) {
     let (mut names, mut picked, mut arrays) = (Vec::new(), Vec::new(), Vec::new());
     for (place, column) in columns.into_iter().enumerate() {
         let present: Vec<bool> = column.iter().map(Value::is_some).collect();
-        let array_type = column.first().map_or(sea_orm::sea_query::ArrayType::Bool, Value::array_type);
+        let array_type = column.first().map_or(ArrayType::Bool, Value::array_type);
         picked.push(format!("c{place}"));
         names.push(format!("c{place}"));
         if !present.contains(&true) {

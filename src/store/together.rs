@@ -32,33 +32,32 @@ pub(crate) struct Part {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     /// Their names. Empty: there are none.
-    pub(crate) columns: &'static str,
+    columns: &'static str,
     /// Row by row.
-    pub(crate) values: Vec<Value>,
+    values: Vec<Value>,
 }
 
 impl Keys {
     pub(crate) fn new(columns: &'static str, values: Vec<Value>) -> Self {
         Self { columns, values }
     }
+
+    fn with(self, backend: DbBackend) -> (String, Vec<Value>) {
+        if self.columns.is_empty() {
+            return (String::new(), Vec::new());
+        }
+        let (rows, values) = set::query(backend, self.columns.split(',').count(), self.values);
+        (format!("WITH k ({}) AS ({rows}) ", self.columns), values)
+    }
 }
 
 impl Part {
     /// Rows come with the place of their part in front, so that they can be told apart.
     pub(crate) fn text(self, backend: DbBackend, place: usize) -> (String, Vec<Value>) {
-        let (mut text, mut values) = (String::new(), Vec::new());
-        if !self.keys.columns.is_empty() {
-            let width = self.keys.columns.split(',').count();
-            let rows;
-            (rows, values) = set::query(backend, width, self.keys.values);
-            text = format!("WITH k ({}) AS ({rows}) ", self.keys.columns);
-        }
-        text += &self.head;
-        if !self.tail.is_empty() {
-            text += &format!(" {place}, {}", self.tail);
-        }
+        let (with, mut values) = self.keys.with(backend);
         values.extend(self.values);
-        (text, values)
+        let columns = if self.tail.is_empty() { String::new() } else { format!(" {place}, {}", self.tail) };
+        (format!("{with}{}{columns}", self.head), values)
     }
 }
 

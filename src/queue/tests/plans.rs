@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::bed::Bed;
-use crate::queue::claim::{CLAIM_POSTGRES, CLAIM_SQLITE};
+use crate::queue::claim::{CLAIM_POSTGRES, CLAIM_SQLITE, statements as claim_statements};
 use crate::store::writer;
 
 async fn plan(bed: &Bed, text: &str) -> Vec<String> {
@@ -46,19 +46,38 @@ async fn no_hot_statement_scans_a_table_of_a_hundred_thousand_sessions() {
          'ready_time', s.ready_time + n))).* FROM sessions s, generate_series(1, 100000) n",
         "INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', gen_random_uuid(), 'session_id', s.id))).* \
          FROM runs r, sessions s WHERE s.id <> r.session_id",
+        "INSERT INTO deliveries SELECT (jsonb_populate_record(d, jsonb_build_object('id', gen_random_uuid(), \
+         'outcome', 'filtered', 'run_id', NULL, 'dedupe_key', uuid_send(gen_random_uuid())))).* FROM deliveries d, generate_series(1, 100000) n",
         "ANALYZE",
     ] {
         bed.sql(fill).await;
     }
     let claim = numbered(CLAIM_POSTGRES);
+    let by_columns = claim_statements(true, 2);
+    let sets = |columns: &str, text: &str| {
+        let count = columns.split(',').count();
+        let (names, values) = ((0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(","), vec!["?"; count].join(","));
+        numbered(&format!("WITH k ({columns}) AS (SELECT {names} FROM unnest({values}) AS u ({names})) {text}"))
+    };
+    let threads =
+        sets("t, d", "SELECT s.id FROM k JOIN sessions s ON s.trigger_id = k.t AND s.thread_key = k.d ORDER BY s.id FOR UPDATE OF s");
+    let holders = sets(
+        "t, d",
+        "SELECT d.id FROM k JOIN deliveries d ON d.trigger_id = k.t AND d.dedupe_key = k.d LEFT JOIN runs r ON r.id = d.run_id",
+    );
+    let latest = sets("s, o", "SELECT r.id FROM k JOIN runs r ON r.session_id = k.s AND r.seq > k.o ORDER BY r.session_id, r.seq");
+    let changed = sets("id, tail", "UPDATE sessions SET tail = k.tail FROM k WHERE sessions.id = k.id");
     let hot = [
         ("uuid, uuid, bigint, bigint, bigint, uuid, uuid", claim.as_str()),
+        ("uuid[], int[], bigint", by_columns[1].as_str()),
+        ("uuid[], bigint[], uuid[], int[], int[], bigint", by_columns[2].as_str()),
+        ("uuid[], bigint[], uuid[], bigint", by_columns[3].as_str()),
+        ("uuid[], bigint[], uuid[], uuid, bigint, text", by_columns[4].as_str()),
+        ("uuid[], text[]", threads.as_str()),
+        ("uuid[], bytea[]", holders.as_str()),
+        ("uuid[], bigint[]", latest.as_str()),
+        ("uuid[], bigint[]", changed.as_str()),
         ("uuid, bigint", "UPDATE limits SET used = used + $2 WHERE trigger_id = $1"),
-        (
-            "uuid, bigint, uuid",
-            "WITH v (session_id, seq, lease) AS (VALUES ($1, $2, $3)) UPDATE runs SET lease_id = v.lease FROM v \
-          WHERE runs.session_id = v.session_id AND runs.seq = v.seq AND runs.status = 'queued' AND NOT runs.cancel_requested",
-        ),
         ("uuid, bigint", "SELECT id FROM runs WHERE session_id = $1 AND seq > $2 AND status = 'queued' ORDER BY seq LIMIT 1"),
         ("uuid", "SELECT r.id FROM sessions s JOIN runs r ON r.id = s.live_run_id WHERE s.worker_id = $1 AND s.state = 'running'"),
         ("uuid, text", "SELECT id FROM sessions WHERE trigger_id = $1 AND thread_key = $2"),
@@ -72,7 +91,7 @@ async fn no_hot_statement_scans_a_table_of_a_hundred_thousand_sessions() {
         let asked = Statement::from_string(bed.store.backend(), format!("EXPLAIN EXECUTE hot{n} ({nothing})"));
         let steps = tx.query_all_raw(asked).await.expect(text);
         let steps: Vec<String> = steps.iter().map(|row| row.try_get_by_index(0).expect("a step")).collect();
-        for table in ["sessions", "runs"] {
+        for table in ["sessions", "runs", "deliveries"] {
             assert!(!steps.iter().any(|step| step.contains(&format!("Seq Scan on {table}"))), "{text}\n{}", steps.join("\n"));
         }
     }
