@@ -29,11 +29,24 @@ pub(super) struct Taken {
     unread: bool,
 }
 
-/// What is read of a run that starts.
-const STARTED: &str = "runs.id AS id, runs.session_id AS session_id, runs.seq AS seq, runs.attempt AS attempt, runs.kind AS kind, \
-                       runs.turn AS turn, runs.trigger_slug AS trigger_slug, runs.thread_key AS thread_key, runs.lineage AS lineage, \
-                       runs.session_mode AS session_mode, runs.prompt_override AS prompt_override, runs.prompt AS prompt, \
-                       runs.prompt_kind AS prompt_kind, runs.delivery_count AS delivery_count, runs.cost_nano AS cost_nano";
+/// What is read of a run that starts: the fields of [`Started`].
+const STARTED: [&str; 15] = [
+    "id",
+    "session_id",
+    "seq",
+    "attempt",
+    "kind",
+    "turn",
+    "trigger_slug",
+    "thread_key",
+    "lineage",
+    "session_mode",
+    "prompt_override",
+    "prompt",
+    "prompt_kind",
+    "delivery_count",
+    "cost_nano",
+];
 
 #[derive(Debug, FromQueryResult)]
 struct Started {
@@ -56,7 +69,7 @@ struct Started {
 
 /// The statement that starts runs gives them too.
 pub(super) fn giving(start: Part) -> Part {
-    Part { head: start.head + " RETURNING", tail: STARTED.into(), ..start }
+    Part { head: start.head + " RETURNING", tail: named("runs", "", STARTED).into(), ..start }
 }
 
 /// What a claim reads once its runs have started: small rows alone, in few statements, since on PostgreSQL each is a way there
@@ -64,7 +77,7 @@ pub(super) fn giving(start: Part) -> Part {
 pub(super) fn parts(claimed: &[Claimed]) -> [Part; 2] {
     let triggers: BTreeSet<Uuid> = claimed.iter().map(|one| one.trigger_id).collect();
     let keys = Keys::new("i", triggers.into_iter().map(Value::from).collect());
-    let settings = named::<setting::Entity>("o", SETTING);
+    let settings = named("o", SETTING, setting::Column::iter().map(|column| column.as_str()));
     let rules = format!("t.*, {settings} FROM k JOIN triggers t ON t.id = k.i LEFT JOIN settings o ON o.name = ?");
     let rules = Part { keys, head: "SELECT".into(), tail: rules.into(), values: vec![SETTINGS_ROW.into()] };
     let started = "FROM k JOIN runs r ON r.session_id = k.session_id AND r.seq = k.seq AND r.lease_id = k.lease_id";
@@ -76,10 +89,9 @@ pub(super) fn parts(claimed: &[Claimed]) -> [Part; 2] {
 /// What stands before the names of the settings' columns, which are read beside a trigger's.
 const SETTING: &str = "o_";
 
-/// All columns of a table, under names of their own.
-fn named<E: EntityTrait>(table: &str, before: &str) -> String {
-    let columns = E::Column::iter().map(|column| format!("{table}.{name} AS {before}{name}", name = column.as_str()));
-    columns.collect::<Vec<_>>().join(", ")
+/// These columns of a table, each with `before` in front of its name.
+fn named(table: &str, before: &str, columns: impl IntoIterator<Item = &'static str>) -> String {
+    columns.into_iter().map(|name| format!("{table}.{name} AS {before}{name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// What is read of a delivery: which run's it is, its place among them, and its rows.

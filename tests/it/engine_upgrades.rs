@@ -138,6 +138,7 @@ async fn goes_on(data: PathBuf, database: Option<String>, before: Before, steps:
     let next = client.ended(&answer.run_id()).await;
     assert_eq!(next.result_text, format!("recall yes: {WORD}"), "step {steps}: the session goes on");
     server.stop();
+    eprintln!("step {steps}: are the invariants sound?");
     assert_sound(&url, &server.data());
 }
 
